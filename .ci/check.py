@@ -1,0 +1,212 @@
+#!/usr/bin/env python
+"""Every check of the project, one line each; the last line is `N passed, N failed`.
+
+    python .ci/check.py            # the notebooks' quick tests
+    python .ci/check.py --slow     # only the slow cells' tests, as CI runs them afterwards
+
+A failing check says in one line what to do about it.
+"""
+import ast, filecmp, json, os, re, shutil, subprocess, sys, tempfile, time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+NBS, LIB = ROOT / "nbs", ROOT / "eva_nbs"
+ENV = dict(os.environ, NO_ALBUMENTATIONS_UPDATE="1", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+# Every directive that a notebook here may use: nbdev's, the test flags, Quarto's cell options.
+DIRECTIVES = set("""default_exp export exporti exports hide hide_input hide_output hide_line filter_stream eval echo
+    output code-fold code-summary fig-cap fig-alt label warning include notest slow cuda gpu""".split())
+
+
+class Failure(Exception):
+    "A check that failed; its text is the one line that says what to do."
+
+
+def run(*command, cwd=ROOT, **env):
+    "The finished process, with its output as text."
+    return subprocess.run(command, cwd=cwd, env=ENV | env, capture_output=True, text=True)
+
+
+def notebooks():
+    "The notebooks of the book, in order."
+    return sorted(p for p in NBS.glob("*.ipynb") if not p.name.startswith((".", "_")))
+
+
+def cells(path):
+    "The cells of a notebook as (type, source)."
+    return [(c["cell_type"], "".join(c["source"])) for c in json.loads(path.read_text())["cells"]]
+
+
+def modules():
+    "The exporting notebooks' module names, in the book's order, which is the order of imports."
+    found = [re.search(r"^#\| default_exp (\w+)", s, re.M) for p in notebooks() for t, s in cells(p) if t == "code"]
+    return [m[1] for m in found if m]
+
+
+def copy_of_project(folder):
+    "A copy of what git would see, to try changes on."
+    names = run("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard").stdout.split("\0")
+    for name in filter(None, names):
+        source, target = ROOT / name, Path(folder) / name
+        if not os.path.lexists(source): continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, target, follow_symlinks=False)
+
+
+def differing(folder, paths):
+    "Those of `paths` (relative) that are missing on one side or differ between the project and `folder`."
+    same = lambda p: (ROOT / p).exists() == (folder / p).exists() and filecmp.cmp(ROOT / p, folder / p, shallow=False)
+    return [str(p) for p in sorted(paths) if not ((ROOT / p).exists() and (folder / p).exists() and same(p))]
+
+
+def after(command, pattern, prepare=lambda folder: None):
+    "Which files of `pattern` change when nbdev's `command` runs on a copy of the project."
+    with tempfile.TemporaryDirectory() as d:
+        folder = Path(d)
+        copy_of_project(folder)
+        prepare(folder)
+        done = run(command, cwd=folder, PYTHONPATH=str(folder))
+        if done.returncode: raise Failure(f"{command} fails: {(done.stderr or done.stdout).strip().splitlines()[-1]}")
+        relative = lambda base: {p.relative_to(base) for p in base.glob(pattern) if ".ipynb_checkpoints" not in p.parts}
+        return differing(folder, relative(ROOT) | relative(folder))
+
+
+def check_clean():
+    "notebooks are clean"
+    if bad := after("nbdev_clean", "nbs/*.ipynb"): raise Failure(f"run nbdev_clean and commit: {', '.join(bad)}")
+
+
+def check_exported():
+    "modules are exported, none left over, none edited by hand"
+    empty = lambda folder: [p.unlink() for p in (folder / "eva_nbs").glob("*.py") if p.name != "__init__.py"]
+    if bad := after("nbdev_export", "eva_nbs/*.py", empty):
+        raise Failure(f"change the notebook, then run nbdev_export (delete modules no notebook exports): {', '.join(bad)}")
+
+
+def check_names():
+    "no undefined or unused name in the modules"
+    done = run("ruff", "check", "--select", "F", "--ignore", "F403,F405", "--output-format", "concise", "eva_nbs")
+    if done.returncode: raise Failure(f"define or import it in an exported cell: {done.stdout.splitlines()[0]}")
+
+
+def check_width():
+    "no exported line is longer than 100 characters"
+    long = [f"{p.name}:{i}" for p in LIB.glob("[a-z]*.py") for i, l in enumerate(p.read_text().splitlines(), 1)
+            if len(l) > 100 and not l.startswith("# %%")]
+    if long: raise Failure(f"break these lines in the notebook: {', '.join(long[:8])}")
+
+
+def check_docments():
+    "every public parameter is documented on its own line"
+    bad = []
+    for path in LIB.glob("[a-z]*.py"):
+        lines = path.read_text().splitlines()
+        for f in ast.walk(ast.parse("\n".join(lines))):
+            if not isinstance(f, ast.FunctionDef) or f.name.startswith("_"): continue
+            args = [a for a in f.args.posonlyargs + f.args.args + f.args.kwonlyargs if a.arg not in ("self", "cls")]
+            bad += [f"{path.stem}.{f.name}({a.arg})" for a in args if "#" not in lines[a.lineno - 1]]
+    if bad: raise Failure(f"write a comment behind each: {', '.join(bad[:6])} ({len(bad)} in all)")
+
+
+def check_upward():
+    "a module imports only modules of earlier notebooks"
+    order = modules()
+    for i, name in enumerate(order):
+        for node in ast.walk(ast.parse((LIB / f"{name}.py").read_text())):
+            if not isinstance(node, ast.ImportFrom): continue
+            full = ("eva_nbs." if node.level else "") + (node.module or "")
+            if full.startswith("eva_nbs.") and (target := full.split(".")[1]) not in order[:i]:
+                raise Failure(f"eva_nbs.{name} imports {target}, which does not stand above it: move the code up")
+
+
+def check_imports():
+    "each module imports by itself, in a fresh process, without the network"
+    guard = ("import socket, sys\ndef no(*a, **k): sys.exit('it touches the network')\n"
+             "socket.socket.connect = socket.getaddrinfo = socket.create_connection = no\n")
+    def one(name): return name, run(sys.executable, "-c", f"{guard}import eva_nbs.{name}", cwd=tempfile.gettempdir())
+    with ThreadPoolExecutor(2) as pool: results = list(pool.map(one, modules()))
+    bad = [f"{n}: {r.stderr.strip().splitlines()[-1]}" for n, r in results if r.returncode]
+    if bad: raise Failure(f"export the import or remove the call: {'; '.join(bad)}")
+
+
+def check_form():
+    "each notebook has a title, a summary and valid directives"
+    for path in notebooks():
+        kind, first = cells(path)[0]
+        if kind != "markdown" or not re.match(r"# .+\n\n> .+", first):
+            raise Failure(f"{path.name}: begin with a markdown cell '# Title', an empty line, '> summary'")
+        for kind, source in cells(path):
+            for line in re.findall(r"^#\|\s*([\w-]+)", source if kind == "code" else "", re.M):
+                if line not in DIRECTIVES: raise Failure(f"{path.name}: unknown directive '#| {line}'; mend its spelling")
+
+
+def check_processing():
+    "each notebook goes through nbdev's processing for the docs"
+    code = ("import sys; from pathlib import Path; from nbdev.processors import FilterDefaults; "
+            "from nbdev.serve_drv import main\n"
+            "for p in map(Path, sys.argv[2:]): main((p, Path(sys.argv[1]) / p.name, FilterDefaults))")
+    with tempfile.TemporaryDirectory() as d:
+        done = run(sys.executable, "-c", code, d, *map(str, notebooks()))
+    if done.returncode: raise Failure(f"mend the notebook: {done.stderr.strip().splitlines()[-1]}")
+
+
+def check_site():
+    "the site's files are in step with settings.ini and the notebooks"
+    if not (NBS / "_quarto.yml").is_symlink(): raise Failure("make nbs/_quarto.yml a symlink to ../_quarto.yml")
+    with tempfile.TemporaryDirectory() as d:
+        folder = Path(d)
+        copy_of_project(folder)
+        code = "from nbdev.quarto import *; refresh_quarto_yml(); nbdev_sidebar.__wrapped__()"
+        done = run(sys.executable, "-c", code, cwd=folder)
+        bad = differing(folder, [Path("nbs/nbdev.yml"), Path("nbs/sidebar.yml")])
+    if done.returncode or bad: raise Failure(f"run `make sidebar` and commit: {', '.join(bad) or done.stderr[-200:]}")
+
+
+def check_readme():
+    "README.md is in step with nbs/index.ipynb"
+    done = run(sys.executable, ".ci/readme.py", "--check")
+    if done.returncode: raise Failure("run `make readme` and commit README.md")
+
+
+def check_content():
+    "nothing is committed that never belongs in the repository"
+    names = [n for n in run("git", "ls-files", "-z").stdout.split("\0") if n and (ROOT / n).exists()]
+    large = [n for n in names if (ROOT / n).stat().st_size > 2 << 20]
+    wrong = [n for n in names if n.endswith((".ckpt", ".safetensors", ".npz", ".tar.xz")) or "/.ipynb_checkpoints/" in n]
+    if large or wrong: raise Failure(f"git rm --cached {' '.join(large + wrong)}")
+
+
+def test_notebook(path, slow):
+    "A test of one notebook's cells, as nbdev_test runs them."
+    def test():
+        start = time.time()
+        done = run("nbdev_test", "--path", str(path), *(["--flags", "slow"] if slow else []))
+        if done.returncode:
+            print((done.stdout + done.stderr)[-6000:], file=sys.stderr)
+            raise Failure(f"run the notebook, mend the cell shown above (after {time.time() - start:.0f} s)")
+    test.__doc__ = f"{'slow ' if slow else ''}tests of {path.name}"
+    return test
+
+
+def outcome(check):
+    "Run one check; print and return whether it passed."
+    start = time.time()
+    try: check()
+    except Failure as e:
+        print(f"FAIL  {check.__doc__}: {e}", flush=True)
+        return False
+    print(f"ok    {check.__doc__}  ({time.time() - start:.0f} s)", flush=True)
+    return True
+
+
+def main():
+    slow = "--slow" in sys.argv[1:]
+    marked = [p for p in notebooks() if not slow or any(re.search(r"^#\|\s*slow\b", s, re.M) for _, s in cells(p))]
+    checks = [] if slow else [c for n, c in globals().items() if n.startswith("check_")]
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(outcome, checks + [test_notebook(p, slow) for p in marked]))
+    print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
+    sys.exit(not all(results))
+
+
+if __name__ == "__main__": main()

@@ -1,0 +1,68 @@
+# make run        environment, install, then all of assignment 11 on the embedded data
+# make test       environment, install, every notebook, every check
+# make slow       the tests of the slow cells (continuous integration runs them after `make test`)
+# make notebooks  run every notebook from top to bottom and keep its outputs
+# make docs       the site, in _docs (needs Quarto)
+# make bench      30_benchmarks, side by side with the peers
+# make readme, make sidebar    files that are made from the notebooks
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+export NO_ALBUMENTATIONS_UPDATE = 1
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.PHONY: run test slow notebooks docs bench readme sidebar clean
+
+run: $(VENV)/.run
+	@$(BIN)/eva_train assignment11 --data shapes --width 16 $(ARGS)
+
+test: $(VENV)/.dev
+	@$(BIN)/python .ci/check.py
+
+slow: $(VENV)/.dev
+	@$(BIN)/python .ci/check.py --slow
+
+notebooks: $(VENV)/.dev
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/[0-2]*.ipynb
+	$(BIN)/nbdev_clean
+
+docs: $(VENV)/.dev
+	@command -v quarto >/dev/null || { echo "make docs: Quarto is missing; see https://quarto.org"; exit 2; }
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nbdev_docs
+
+bench: $(VENV)/.peers
+	$(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/30_benchmarks.ipynb
+	$(BIN)/nbdev_clean --fname nbs/30_benchmarks.ipynb
+
+readme: $(VENV)/.dev
+	$(BIN)/python .ci/readme.py
+
+sidebar: $(VENV)/.dev
+	$(BIN)/python -c "from nbdev.quarto import *; refresh_quarto_yml(); nbdev_sidebar.__wrapped__()"
+
+$(VENV)/.python:
+	@echo "Making an environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.run: $(VENV)/.python settings.ini setup.py
+	@echo "Installing eva_nbs and what it needs (a minute or two, once)"
+	@$(BIN)/pip install -q -e .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run settings.ini
+	@echo "Installing what the tests need"
+	@$(BIN)/pip install -q -e '.[dev]'
+	@touch $@
+
+$(VENV)/.peers: $(VENV)/.dev settings.ini
+	@echo "Installing the libraries to compare with"
+	@$(BIN)/pip install -q -e '.[peers]'
+	@$(BIN)/pip install -q --no-deps fastai==2.8.7 fasttransform==0.0.2 'plum-dispatch<2.6' \
+	  'fastprogress<1.1' fastdownload beartype cloudpickle rich markdown-it-py mdurl lightning \
+	  pytorch-lightning lightning-utilities torchmetrics
+	@touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info _docs _proc
