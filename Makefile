@@ -1,6 +1,7 @@
 # make run        environment, install, then all of assignment 11 on the embedded data
 # make test       environment, install, every notebook, every check
 # make slow       the tests of the slow cells (continuous integration runs them after `make test`)
+# make browser    the widgets in JupyterLab in headless Chromium
 # make notebooks  run every notebook from top to bottom and keep its outputs
 # make docs       the site, in _docs (needs Quarto)
 # make bench      30_benchmarks, side by side with the peers
@@ -12,16 +13,25 @@ BIN = $(VENV)/bin
 export NO_ALBUMENTATIONS_UPDATE = 1
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
-.PHONY: run test slow notebooks docs bench readme sidebar clean
+SHELL = bash
+.SHELLFLAGS = -o pipefail -c
+# pip, saying only which of the large packages it is at
+PIP = $(BIN)/pip install --progress-bar off
+LARGE = sed -unE 's/^ *(Downloading|Using cached) ([^ ]+) (\([0-9]{2,}[0-9.]* [MG]B\)).*/  \2 \3/p; /^ERROR/p'
+
+.PHONY: run test slow browser notebooks docs bench readme sidebar clean
 
 run: $(VENV)/.run
-	@$(BIN)/eva_train assignment11 --data shapes --width 16 $(ARGS)
+	@$(BIN)/eva_train assignment11 --data shapes --width 16 --batch_size 128 $(ARGS)
 
 test: $(VENV)/.dev
 	@$(BIN)/python .ci/check.py
 
 slow: $(VENV)/.dev
 	@$(BIN)/python .ci/check.py --slow
+
+browser: $(VENV)/.dev
+	@$(BIN)/python .ci/browser.py
 
 notebooks: $(VENV)/.dev
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/[0-2]*.ipynb
@@ -48,18 +58,18 @@ $(VENV)/.python:
 
 $(VENV)/.run: $(VENV)/.python settings.ini setup.py
 	@echo "Installing eva_nbs and what it needs (a minute or two, once)"
-	@$(BIN)/pip install -q -e .
+	@$(PIP) -e . | $(LARGE)
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run settings.ini
 	@echo "Installing what the tests need"
-	@$(BIN)/pip install -q -e '.[dev]'
+	@$(PIP) -e '.[dev]' | $(LARGE)
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.dev settings.ini
 	@echo "Installing the libraries to compare with"
-	@$(BIN)/pip install -q -e '.[peers]'
-	@$(BIN)/pip install -q --no-deps fastai==2.8.7 fasttransform==0.0.2 'plum-dispatch<2.6' \
+	@$(PIP) -e '.[peers]' | $(LARGE)
+	@$(PIP) -q --no-deps fastai==2.8.7 fasttransform==0.0.2 'plum-dispatch<2.6' \
 	  'fastprogress<1.1' fastdownload beartype cloudpickle rich markdown-it-py mdurl lightning \
 	  pytorch-lightning lightning-utilities torchmetrics
 	@touch $@

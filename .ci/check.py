@@ -103,7 +103,8 @@ def check_docments():
     bad = []
     for path in LIB.glob("[a-z]*.py"):
         lines = path.read_text().splitlines()
-        for f in ast.walk(ast.parse("\n".join(lines))):
+        tree = ast.parse("\n".join(lines))
+        for f in [n for owner in [tree, *tree.body] if isinstance(owner, (ast.Module, ast.ClassDef)) for n in owner.body]:
             if not isinstance(f, ast.FunctionDef) or f.name.startswith("_"): continue
             args = [a for a in f.args.posonlyargs + f.args.args + f.args.kwonlyargs if a.arg not in ("self", "cls")]
             bad += [f"{path.stem}.{f.name}({a.arg})" for a in args if "#" not in lines[a.lineno - 1]]

@@ -8,7 +8,7 @@ __all__ = ['Frame', 'Op', 'PadCrop', 'HFlip', 'VFlip', 'Rotate', 'Cutout', 'Rand
            'share_of', 'Loader', 'Loaders', 'make_loaders', 'denormalize', 'draw_samples', 'show_policy', 'show_op',
            'show_sheet', 'show_pairs']
 
-# %% ../nbs/02_augment.ipynb #baaaea88
+# %% ../nbs/02_augment.ipynb #282e51a8
 import functools
 import os
 import random
@@ -16,7 +16,6 @@ from dataclasses import asdict, dataclass, fields
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must never ask the network
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -72,14 +71,14 @@ class Op:
 
     def _params(self, frame): return {}
 
-# %% ../nbs/02_augment.ipynb #7d4e248d
+# %% ../nbs/02_augment.ipynb #de5b88f7
 def _bits(mask):
     "A bool mask as bytes: True is 255, all bits set."
     return -mask.to(torch.uint8)
 
 def _choose(x, y, bits):
     "`y` where the uint8 mask `bits` is 255, `x` where it is 0."
-    if x.dtype == torch.uint8: return x ^ ((x ^ y) & bits)
+    if x.dtype == torch.uint8: return (x ^ y).bitwise_and_(bits).bitwise_xor_(x)
     return torch.where(bits == 255, y, x)
 
 def _wide(columns):
@@ -105,29 +104,28 @@ def _whole(u, n):
     "Whole numbers 0 to n - 1, equally likely, from uniform numbers in [0, 1)."
     return (u * n).long().clamp_(max=n - 1)
 
-# %% ../nbs/02_augment.ipynb #41ec6c91
+# %% ../nbs/02_augment.ipynb #2876b993
 def _shift(x, dy, dx, padding):
-    "Read each image [H,W,3] from (dy, dx) on, as one stretch of memory; what is outside holds anything."
+    "Read each image [H,W,3] from (dy, dx) on, as one stretch of memory; outside is anything."
     (b, h, w, c), margin = x.shape, padding * (x.shape[2] + 1)
-    flat = x.new_zeros(b, (h * w + 2 * margin) * c)
+    flat = x.new_empty(b, (h * w + 2 * margin) * c)
     flat[:, margin * c:(margin + h * w) * c] = x.reshape(b, -1)
-    start, shape, strides = margin + dy * w + dx, (b, 2 * margin + 1, h * w * c), (flat.shape[1], c, 1)
-    if x.device.type != "cpu":
-        return flat.as_strided(shape, strides)[torch.arange(b, device=x.device), start].view(x.shape)
-    windows = np.lib.stride_tricks.as_strided(flat.numpy(), shape, [s * flat.itemsize for s in strides])
-    return torch.from_numpy(windows[np.arange(b), start.numpy()]).view(x.shape)
+    start, shape = margin + dy * w + dx, (b, 2 * margin + 1, h * w * c)
+    windows = flat.as_strided(shape, (flat.shape[1], c, 1))
+    if x.device.type != "cpu": return windows[torch.arange(b, device=x.device), start].view(x.shape)
+    return torch.from_numpy(windows.numpy()[np.arange(b), start.numpy()]).view(x.shape)
 
 def _mirrored(x, rows, cols):
-    "Read each image at `rows` [B,H] and `cols` [B,W], mirrored at the borders; the edge is not repeated."
+    "Read each image at `rows` [B,H] and `cols` [B,W], mirrored at the borders, edges not repeated."
     _, h, w, _ = x.shape
     mirror = lambda i, n: n - 1 - (n - 1 - i.abs()).abs()
     each = torch.arange(len(x), device=x.device)[:, None, None]
     return x[each, mirror(rows, h)[:, :, None], mirror(cols, w)[:, None, :]]
 
-# %% ../nbs/02_augment.ipynb #7302b177
+# %% ../nbs/02_augment.ipynb #2def1224
 @dataclass(frozen=True)
 class PadCrop(Op):
-    "Pad every side, then crop the original size at a random place: a shift by up to `padding` pixels."
+    "Pad every side, then crop the original size at a random place: a shift by up to `padding`."
     padding: int = 4  # pixels added on each side, at least 1
     fill: str = "mean"  # what the border shows: "mean", "zero" (black) or "reflect" (mirrored)
     draws = ("dy", "dx")
@@ -137,8 +135,9 @@ class PadCrop(Op):
         check_choice("fill", self.fill, ["mean", "zero", "reflect"])
 
     def check(self, frame):  # a Frame; the border cannot be wider than the image
-        if self.padding >= min(frame.size):
-            raise refuse("padding", self.padding, f"less than the image's side of {min(frame.size)} pixels")
+        side = min(frame.size)
+        if self.padding < side: return
+        raise refuse("padding", self.padding, f"less than {side}, the image's side")
 
     def _params(self, frame, dy, dx):
         n, p = 2 * self.padding + 1, self.padding
@@ -209,7 +208,7 @@ def _like(y, x):
     "Float images `y` in the dtype of `x`: whole grey levels from 0 to 255, or as they are."
     return y.round_().clamp_(0, 255).to(torch.uint8) if x.dtype == torch.uint8 else y
 
-# %% ../nbs/02_augment.ipynb #de40a3ca
+# %% ../nbs/02_augment.ipynb #3cd1bdda
 def _noise(x, key):
     "Random bytes in the shape of `x` [B,H,W,3], a pure function of the whole number `key` [B]."
     place = torch.arange(x[0].numel(), device=x.device)
@@ -235,11 +234,13 @@ class Cutout(Op):
         check_choice("fill", self.fill, ["mean", "zero", "noise"])
 
     @property
-    def draws(self): return ("on", "key", *[f"{side}{k}" for side in ("top", "left") for k in range(self.holes)])
+    def draws(self):
+        return ("on", "key", *[f"{edge}{k}" for edge in ("top", "left") for k in range(self.holes)])
 
     def check(self, frame):  # a Frame; the square has to fit into the image
         _check_noise(self, frame)
-        if self.size > min(frame.size): raise refuse("size", self.size, f"at most {min(frame.size)}, the image's side")
+        side = min(frame.size)
+        if self.size > side: raise refuse("size", self.size, f"at most {side}, the image's side")
 
     def _params(self, frame, on, key, **places):
         n, room = self.holes, [side - self.size + 1 for side in frame.size]
@@ -248,12 +249,14 @@ class Cutout(Op):
                     top=_whole(places[:, :n], room[0]), left=_whole(places[:, n:], room[1]))
 
     def _apply(self, x, frame, on, key, top, left):
-        (h, w), s, bits = frame.size, self.size, 0
+        (h, w), s, bits = frame.size, self.size, None
         for k in range(self.holes):
-            bits = bits | (_tall(_within(top[:, k], s, h) & on[:, None]) & _wide(_within(left[:, k], s, w)))
+            rows, columns = _within(top[:, k], s, h) & on[:, None], _within(left[:, k], s, w)
+            hole = _tall(rows) & _wide(columns)
+            bits = hole if bits is None else bits.bitwise_or_(hole)
         return _paint(x, bits, _noise(x, key) if self.fill == "noise" else frame.fill(self.fill))
 
-# %% ../nbs/02_augment.ipynb #d06a8553
+# %% ../nbs/02_augment.ipynb #8a56a278
 @dataclass(frozen=True)
 class RandomErasing(Op):
     "Cover one rectangle of random area, shape and place, wholly inside the image."
@@ -283,7 +286,8 @@ class RandomErasing(Op):
     def _largest(self, size):
         "The largest area that fits with every ratio, in pixels."
         h, w = size
-        return min(self.scale[1] * h * w, *[r * h * h for r in self.ratio], *[w * w / r for r in self.ratio])
+        fits = [fit for r in self.ratio for fit in (r * h * h, w * w / r)]
+        return min(self.scale[1] * h * w, *fits)
 
     def _apply(self, x, frame, on, key, top, left, height, width):
         rows = _within(top, height, frame.size[0]) & on[:, None]
@@ -293,7 +297,8 @@ class RandomErasing(Op):
 def _check_range(op, name, high):
     "Refuse what is not (low, high); make it a tuple, also where JSON made it a list."
     value = getattr(op, name)
-    if not (isinstance(value, (tuple, list)) and len(value) == 2): raise refuse(name, value, "(low, high)")
+    pair = isinstance(value, (tuple, list)) and len(value) == 2
+    if not pair: raise refuse(name, value, "(low, high)")
     for v in value: check_number(name, v, low=0, high=high, open_low=True)
     if value[0] > value[1]: raise refuse(name, value, "(low, high), in this order")
     object.__setattr__(op, name, tuple(value))
@@ -302,16 +307,17 @@ def _whole_each(u, n):
     "As `_whole`, with a range [B] of its own for each image."
     return torch.minimum((u * n).long(), n - 1)
 
-# %% ../nbs/02_augment.ipynb #0aae3a56
+# %% ../nbs/02_augment.ipynb #008228c8
 def _gray(x):
     "The grey value of each pixel, [B,H,W,1], in whole levels."
     return (x @ x.new_tensor([0.299, 0.587, 0.114])).round()[..., None]
 
 def _turn_hue(x, f):
-    "Turn the colour circle by the part `f` [B,1,1,1]: in 180 steps, as OpenCV keeps hues in a byte."
-    top, low = x.amax(-1), x.amin(-1)
-    spread, (r, g, b) = (top - low).clamp(min=1e-6), x.unbind(-1)
-    hue = torch.where(top == r, (g - b) / spread, torch.where(top == g, 2 + (b - r) / spread, 4 + (r - g) / spread))
+    "Turn the colour circle by the part `f` [B,1,1,1], in 180 steps: OpenCV keeps hues in a byte."
+    top, low, (r, g, b) = x.amax(-1), x.amin(-1), x.unbind(-1)
+    spread = (top - low).clamp(min=1e-6)
+    hue = torch.where(top == g, 2 + (b - r) / spread, 4 + (r - g) / spread)
+    hue = torch.where(top == r, (g - b) / spread, hue)
     hue = ((hue.remainder(6) * 30).round() + 180 * f[..., 0]).remainder(180).floor() / 30
     chroma = top[..., None] * ((top - low) / top.clamp(min=1) * 255).round()[..., None] / 255
     k = (x.new_tensor([5.0, 3.0, 1.0]) + hue[..., None]).remainder(6)
@@ -334,26 +340,29 @@ class ColorJitter(Op):
     draws = ("on", "brightness", "contrast", "saturation", "hue", "key0", "key1", "key2", "key3")
 
     def __post_init__(self):
-        for name in ("brightness", "contrast", "saturation", "p"): check_number(name, getattr(self, name), 0, 1)
+        for name in ("brightness", "contrast", "saturation", "p"):
+            check_number(name, getattr(self, name), low=0, high=1)
         check_number("hue", self.hue, low=0, high=0.5)
 
     def check(self, frame):  # a Frame; colours are changed on bytes
-        if frame.normalized: raise refuse("policy", f"{self} after Normalize", "ColorJitter before Normalize only")
+        if frame.normalized:
+            raise refuse("policy", f"{self} after Normalize", "ColorJitter before Normalize only")
 
     def _params(self, frame, on, hue, key0, key1, key2, key3, **u):
-        factors = [1 + (2 * v - 1) * getattr(self, name) for name, v in u.items()]
-        strength = torch.stack([*factors, (2 * hue - 1) * self.hue], 1)
-        return dict(on=on < self.p, strength=strength, order=torch.stack([key0, key1, key2, key3], 1).argsort())
+        factors = {name: 1 + (2 * v - 1) * getattr(self, name) for name, v in u.items()}
+        order = torch.stack([key0, key1, key2, key3], 1).argsort()
+        return dict(on=on < self.p, order=order, **factors, hue=(2 * hue - 1) * self.hue)
 
-    def _apply(self, x, frame, on, strength, order):
-        out = x.clone()
-        for step in range(4):
-            for k, change in enumerate(_JITTER):
-                mine = ((order[:, step] == k) & on).nonzero().squeeze(1)
-                if len(mine): out[mine] = _like(change(out[mine].float(), strength[mine, k, None, None, None]), x)
+    def _apply(self, x, frame, on, order, brightness, contrast, saturation, hue):
+        out, factors = x.clone(), (brightness, contrast, saturation, hue)
+        for step in order.T:
+            for k, (change, factor) in enumerate(zip(_JITTER, factors)):
+                mine = ((step == k) & on).nonzero().squeeze(1)
+                if not len(mine): continue
+                out[mine] = _like(change(out[mine].float(), factor[mine].view(-1, 1, 1, 1)), x)
         return out
 
-# %% ../nbs/02_augment.ipynb #fb4ce910
+# %% ../nbs/02_augment.ipynb #bb41d42d
 @dataclass(frozen=True)
 class Normalize(Op):
     "Subtract the channel means and divide by the standard deviations of the training set."
@@ -362,12 +371,12 @@ class Normalize(Op):
         if frame.normalized: raise refuse("policy", "a second Normalize", "one Normalize")
 
     def _apply(self, x, frame):
-        like = dict(dtype=torch.float32, device=x.device)
-        mean, std = (torch.tensor(v, **like).repeat(x.shape[2]) for v in (frame.stats.mean, frame.stats.std))
+        row = lambda v: torch.tensor(v, dtype=torch.float32, device=x.device).repeat(x.shape[2])
+        mean, std = row(frame.stats.mean), row(frame.stats.std)
         rows = x.reshape(len(x), x.shape[1], -1).float()
         return rows.mul_(1 / (255 * std)).sub_(mean / std).view(x.shape)
 
-# %% ../nbs/02_augment.ipynb #9c08f406
+# %% ../nbs/02_augment.ipynb #3b20286c
 @functools.lru_cache
 def _beta_table(alpha):
     "The inverse distribution function of Beta(alpha, alpha) at 8193 points from 0 to 1."
@@ -389,7 +398,8 @@ class Mixup(Op):
     def __post_init__(self): check_number("alpha", self.alpha, low=0, high=100, open_low=True)
 
     def check(self, frame):  # a Frame; mixtures are made of what the net sees
-        if not frame.normalized: raise refuse("policy", f"{self} before Normalize", f"{self} as the last op")
+        if not frame.normalized:
+            raise refuse("policy", f"{self} before Normalize", f"{self} as the last op")
 
     def _params(self, frame, weight): return dict(weight=_beta(weight, self.alpha))
 
@@ -405,7 +415,7 @@ class Mixup(Op):
         w = params["weight"]
         return torch.lerp(other_x, x, w.view(-1, 1, 1, 1)), torch.lerp(other_y, y, w[:, None])
 
-# %% ../nbs/02_augment.ipynb #ad5b2867
+# %% ../nbs/02_augment.ipynb #0ddde254
 @dataclass(frozen=True)
 class CutMix(Mixup):
     "Paste a rectangle of another image; the label is mixed by area."
@@ -413,12 +423,11 @@ class CutMix(Mixup):
     draws = ("weight", "row", "column")
 
     def _params(self, frame, weight, row, column):
-        (h, w), half = frame.size, (1 - _beta(weight, self.alpha)).sqrt() / 2
-        row, column = _whole(row, h), _whole(column, w)
-        top, left = (row - (half * h).long()).clamp(min=0), (column - (half * w).long()).clamp(min=0)
-        height = (row + (half * h).long()).clamp(max=h) - top
-        width = (column + (half * w).long()).clamp(max=w) - left
-        return dict(top=top, left=left, height=height, width=width, weight=1 - height * width / (h * w))
+        half = (1 - _beta(weight, self.alpha)).sqrt() / 2
+        top, height = _span(_whole(row, frame.size[0]), half, frame.size[0])
+        left, width = _span(_whole(column, frame.size[1]), half, frame.size[1])
+        weight = 1 - height * width / (frame.size[0] * frame.size[1])
+        return dict(top=top, left=left, height=height, width=width, weight=weight)
 
     def mix(
         self,
@@ -434,7 +443,13 @@ class CutMix(Mixup):
         pasted = (rows[:, :, None] & columns[:, None])[..., None]
         return torch.where(pasted, other_x, x), torch.lerp(other_y, y, params["weight"][:, None])
 
-# %% ../nbs/02_augment.ipynb #2650f3fb
+def _span(centre, half, n):
+    "Start and length of the part of 0 to n - 1 that lies within `half` · n of a centre [B]."
+    reach = (half * n).long()
+    start = (centre - reach).clamp(min=0)
+    return start, (centre + reach).clamp(max=n) - start
+
+# %% ../nbs/02_augment.ipynb #b7b320f2
 def _albumentations():
     "albumentations and cv2, imported when they are first needed: that takes a second."
     import albumentations
@@ -450,17 +465,20 @@ class External(Op):
         A, _ = _albumentations()
         kinds = (A.BasicTransform, A.BaseCompose)
         if not isinstance(self.transform, kinds):
-            raise refuse("transform", self.transform, "an op, or an instance of an albumentations transform")
+            allowed = "an op, or an instance of an albumentations transform"
+            raise refuse("op", self.transform, allowed)
         for t in _flatten(self.transform):
             if getattr(t, "invalid_args", None):
-                raise refuse(type(t).__name__, ", ".join(t.invalid_args), "the arguments of albumentations "
-                             f"{A.__version__}", "albumentations would only warn, and use its defaults.")
+                raise refuse(type(t).__name__, ", ".join(t.invalid_args),
+                             f"the arguments of albumentations {A.__version__}",
+                             "albumentations would only warn, and use its defaults.")
 
     def to_dict(self) -> dict:  # of what JSON can hold
         "The transform as albumentations writes it down."
         return _json_ready(_albumentations()[0].to_dict(self.transform))
 
-    def __eq__(self, other): return isinstance(other, External) and self.to_dict() == other.to_dict()
+    def __eq__(self, other):
+        return isinstance(other, External) and self.to_dict() == other.to_dict()
 
     def __hash__(self): return hash(repr(self))
 
@@ -479,35 +497,38 @@ def _flatten(transform):
     yield transform
     for t in getattr(transform, "transforms", ()): yield from _flatten(t)
 
-# %% ../nbs/02_augment.ipynb #3ab8e30b
+# %% ../nbs/02_augment.ipynb #e4851b0f
 class Policy:
     "An augmentation: a list of ops, carried out in their order."
 
     def __init__(
         self,
-        *ops,  # ops such as `PadCrop(4)`, or albumentations transforms, in the order of carrying out
+        *ops,  # ops such as `PadCrop(4)`, or albumentations transforms, in their order
     ):
         self.ops = tuple(op if isinstance(op, Op) else External(op) for op in ops)
         mixers = [op for op in self.ops if isinstance(op, Mixup)]
         if len(mixers) > 1 or (mixers and self.ops[-1] != mixers[0]):
-            raise refuse("policy", ", ".join(map(repr, mixers)), "one of Mixup and CutMix, as the last op")
-        self.image_ops, self.mixer = self.ops[:len(self.ops) - len(mixers)], (mixers or [None])[0]
+            shown = ", ".join(map(repr, mixers))
+            raise refuse("policy", shown, "one of Mixup and CutMix, as the last op")
+        self.mixer = mixers[0] if mixers else None
+        self.image_ops = self.ops[:len(self.ops) - len(mixers)]
 
     def __repr__(self): return f"Policy({', '.join(map(repr, self.ops))})"
 
-    def __str__(self): return "\n".join(f"{k}. {op!r}" for k, op in enumerate(self.ops, 1)) or "(no ops)"
+    def __str__(self):
+        return "\n".join(f"{k}. {op!r}" for k, op in enumerate(self.ops, 1)) or "(no ops)"
 
     def _repr_markdown_(self):
-        rows = [f"{k}. `{op!r}` · {(type(op).__doc__ or '').strip()}" for k, op in enumerate(self.ops, 1)]
+        rows = [f"{k}. `{op!r}` · {type(op).__doc__}" for k, op in enumerate(self.ops, 1)]
         return "\n".join(rows) or "(no ops)"
 
     def __eq__(self, other): return isinstance(other, Policy) and self.ops == other.ops
 
     def __hash__(self): return hash(self.ops)
 
-# %% ../nbs/02_augment.ipynb #8e19bd73
-_KINDS = {kind.__name__: kind for kind in
-          (PadCrop, HFlip, VFlip, Rotate, Cutout, RandomErasing, ColorJitter, Normalize, Mixup, CutMix)}
+# %% ../nbs/02_augment.ipynb #243e5459
+_KINDS = {kind.__name__: kind for kind in (PadCrop, HFlip, VFlip, Rotate, Cutout, RandomErasing,
+                                           ColorJitter, Normalize, Mixup, CutMix)}
 
 @patch
 def frames(
@@ -524,7 +545,7 @@ def frames(
     return met
 
 @patch
-def slots(self: Policy) -> torch.Tensor:  # int64, one number for each random number that an image needs
+def slots(self: Policy) -> torch.Tensor:  # int64, one for each random number of an image
     "Where the random numbers of each op stand: the same places, whatever other ops there are."
     numbers, seen = [], {}
     for op in self.ops:
@@ -556,14 +577,15 @@ def to_dict(self: Policy) -> dict:  # of what JSON can hold
     one = lambda op: {"transform": op.to_dict()} if isinstance(op, External) else asdict(op)
     return {"ops": [{"op": type(op).__name__, **_json_ready(one(op))} for op in self.ops]}
 
-# %% ../nbs/02_augment.ipynb #f066bc38
+# %% ../nbs/02_augment.ipynb #bcd031ea
 @patch(cls_method=True)
 def from_dict(
     cls: Policy,
     saved: dict,  # what `to_dict` returned
 ) -> Policy:  # equal to the one that was saved
     "A policy from its JSON; what is not known is refused."
-    if not isinstance(saved, dict) or "ops" not in saved: raise refuse("policy", saved, 'a dict with "ops"')
+    if not isinstance(saved, dict) or "ops" not in saved:
+        raise refuse("policy", saved, 'a dict with "ops"')
     return cls(*[_op_from_dict(dict(d)) for d in saved["ops"]])
 
 def _op_from_dict(saved):
@@ -574,7 +596,7 @@ def _op_from_dict(saved):
     for key in saved: check_choice(f"{name}'s argument", key, [f.name for f in fields(kind)])
     return kind(**saved)
 
-# %% ../nbs/02_augment.ipynb #b220db9a
+# %% ../nbs/02_augment.ipynb #c1978ec5
 class BatchedEngine:
     "Carries out a policy on whole batches of tensors, wherever they lie."
 
@@ -587,7 +609,8 @@ class BatchedEngine:
     ):
         if not policy.batched:
             extra = next(op for op in policy.ops if isinstance(op, External))
-            raise refuse("engine", "batched", f'"auto" or "albumentations" for a policy with {extra}')
+            allowed = f'"auto" or "albumentations" for a policy with {extra}'
+            raise refuse("engine", "batched", allowed)
         self.seed, self.slots = seed, policy.slots()
         self.steps, self.mixer = _split(policy, size, stats)
 
@@ -609,7 +632,7 @@ def _split(policy, size, stats):
     steps = policy.frames(size, stats)
     return (steps[:-1], steps[-1]) if policy.mixer else (steps, None)
 
-# %% ../nbs/02_augment.ipynb #0de9e634
+# %% ../nbs/02_augment.ipynb #c63bd789
 @patch
 def _transforms(self: PadCrop, frame):
     A, cv2 = _albumentations()
@@ -625,7 +648,8 @@ def _transforms(self: VFlip, frame): return [_albumentations()[0].VerticalFlip(p
 
 @patch
 def _transforms(self: Rotate, frame):
-    return [_albumentations()[0].Rotate((-self.degrees, self.degrees), fill=frame.fill(self.fill), p=1)]
+    limit, fill = (-self.degrees, self.degrees), frame.fill(self.fill)
+    return [_albumentations()[0].Rotate(limit, fill=fill, p=1)]
 
 @patch
 def _transforms(self: Cutout, frame):
@@ -642,13 +666,12 @@ def _hole(op, frame):
 
 @patch
 def _transforms(self: ColorJitter, frame):
-    around = lambda v: (1 - v, 1 + v)
-    return [_albumentations()[0].ColorJitter(around(self.brightness), around(self.contrast),
-                                             around(self.saturation), (-self.hue, self.hue), p=self.p)]
+    factors = [(1 - v, 1 + v) for v in (self.brightness, self.contrast, self.saturation)]
+    return [_albumentations()[0].ColorJitter(*factors, hue=(-self.hue, self.hue), p=self.p)]
 
 @patch
 def _transforms(self: Normalize, frame):
-    return [_albumentations()[0].Normalize(frame.stats.mean, frame.stats.std, max_pixel_value=255.0)]
+    return [_albumentations()[0].Normalize(frame.stats.mean, frame.stats.std, 255.0)]
 
 @patch
 def _transforms(self: External, frame): return [self.transform]
@@ -668,7 +691,7 @@ class _Rewind:
         self.state.update(has_uint32=0, uinteger=0)
         self.numpy.bit_generator.state = self.state
 
-# %% ../nbs/02_augment.ipynb #6cf9b21e
+# %% ../nbs/02_augment.ipynb #400079fb
 class AlbumentationsEngine:
     "Carries out a policy with albumentations, image by image: any size, any transform."
 
@@ -681,9 +704,8 @@ class AlbumentationsEngine:
     ):
         self.seed, self.rewind = seed, _Rewind()
         steps, self.mixer = _split(policy, size, stats)
-        last = steps[-1] if steps and isinstance(steps[-1][0], Normalize) else None
-        self.steps = [(op, frame, op._transforms(frame)) for op, frame in (steps[:-1] if last else steps)]
-        self.last = last
+        self.last = steps.pop() if steps and isinstance(steps[-1][0], Normalize) else None
+        self.steps = [(op, frame, op._transforms(frame)) for op, frame in steps]
         self.transforms = [t for *_, transforms in self.steps for t in transforms]
         for op, frame, _ in self.steps: _try_out(op, frame)
         for t in self.transforms: t.set_random_state(self.rewind.numpy, self.rewind.python)
@@ -729,13 +751,13 @@ class AlbumentationsEngine:
 def _try_out(op, frame):
     "Refuse a transform from outside that changes the size or the kind of pixels."
     if not isinstance(op, External): return
-    grey = np.full((*frame.size, 3), 0.0 if frame.normalized else 128, np.float32 if frame.normalized else np.uint8)
-    out = op.transform(image=grey)["image"]
-    got = f"{tuple(out.shape)} {out.dtype}"
-    if got != f"{grey.shape} {grey.dtype}":
-        raise refuse(repr(op), got, f"a result like its input, {grey.shape} {grey.dtype}", "Resize when loading the data.")
+    grey = np.zeros((*frame.size, 3), np.float32 if frame.normalized else np.uint8)
+    out, tell = op.transform(image=grey)["image"], lambda x: f"{tuple(x.shape)} {x.dtype}"
+    if tell(out) != tell(grey):
+        raise refuse(repr(op), tell(out), f"a result like its input, {tell(grey)}",
+                     "Resize when loading the data; become float by Normalize.")
 
-# %% ../nbs/02_augment.ipynb #6d36230a
+# %% ../nbs/02_augment.ipynb #38a2949a
 @patch
 def _read(self: PadCrop, applied, frame):
     left, top, *_ = applied[1]["crop_coords"]
@@ -752,30 +774,31 @@ def _read(self: Rotate, applied, frame):
 @patch
 def _read(self: Cutout, applied, frame):
     holes = applied[0].get("holes", np.zeros((self.holes, 4), int))
-    return dict(on=bool(applied[0]), key=0, left=holes[:, 0], top=holes[:, 1])
+    return dict(on=bool(applied[0]), key=0, top=holes[:, 1], left=holes[:, 0])
 
 @patch
 def _read(self: RandomErasing, applied, frame):
     left, top, right, low = (applied[0] or dict(holes=[[0] * 4]))["holes"][0]
-    return dict(on=bool(applied[0]), key=0, left=left, top=top, width=right - left, height=low - top)
+    box = dict(top=top, left=left, height=low - top, width=right - left)
+    return dict(on=bool(applied[0]), key=0, **box)
 
 @patch
 def _read(self: ColorJitter, applied, frame):
     a = applied[0] or dict(brightness=1, contrast=1, saturation=1, hue=0, order=[0, 1, 2, 3])
-    return dict(on=bool(applied[0]), order=a["order"],
-                strength=np.float32([a[n] for n in ("brightness", "contrast", "saturation", "hue")]))
+    factors = {name: float(a[name]) for name in ("brightness", "contrast", "saturation", "hue")}
+    return dict(on=bool(applied[0]), order=a["order"], **factors)
 
 @patch
 def _read(self: Normalize, applied, frame): return {}
 
-# %% ../nbs/02_augment.ipynb #bd057d1c
+# %% ../nbs/02_augment.ipynb #878bf1b2
 @patch
 def drawn(
     self: AlbumentationsEngine,
     images: torch.Tensor,  # uint8 [B,H,W,3], on the CPU
     index: torch.Tensor,  # int64 [B], the position of each image in the data set
     epoch: int = 0,  # counted from 0
-) -> tuple:  # pixels [B,H,W,3] as from `pixels`, and for each op its parameters as the batched engine takes them
+) -> tuple:  # the pixels [B,H,W,3], and for each op its parameters, as `Op.apply` takes them
     "The images, and what albumentations drew for them."
     pixels, rows = [], []
     for k in range(len(images)):
@@ -783,7 +806,7 @@ def drawn(
         rows.append([op._read([t.params for t in ts], frame) for op, frame, ts in self.steps])
     single = lambda v: np.asarray(v, np.float32 if isinstance(v, float) else None)
     stack = lambda values: torch.from_numpy(np.stack([single(v) for v in values]))
-    params = [{name: stack([d[name] for d in column]) for name in column[0]} for column in zip(*rows)]
+    params = [{k: stack([row[k] for row in column]) for k in column[0]} for column in zip(*rows)]
     return torch.cat(pixels), params
 
 # %% ../nbs/02_augment.ipynb #738f1c4e
@@ -840,7 +863,7 @@ def _one_thread(_):
 class _Keys(list):
     "The sampler of a DataLoader that hands out whatever was put into this list."
 
-# %% ../nbs/02_augment.ipynb #e07bb02b
+# %% ../nbs/02_augment.ipynb #edb55a10
 class Loader:
     "Batches of augmented images. What it yields depends only on the seed, the epoch and the index."
 
@@ -861,17 +884,18 @@ class Loader:
         channels_last: bool = True,  # memory format of the batches
     ):
         self.policy = Policy(Normalize()) if policy is None else policy
-        if not isinstance(self.policy, Policy): raise refuse("policy", policy, "a Policy, such as Policy(HFlip(), Normalize())")
-        check_number("batch_size", batch_size, low=1, integer=True)
-        check_number("workers", workers, low=0, high=256, integer=True)
-        check_number("world_size", world_size, low=1, integer=True)
-        check_number("rank", rank, low=0, high=world_size - 1, integer=True)
+        if not isinstance(self.policy, Policy):
+            raise refuse("policy", policy, "a Policy, such as Policy(HFlip(), Normalize())")
         if not len(data): raise refuse("data", "no images", "at least one image")
-        self.data, self.stats, self.batch_size, self.shuffle = data, stats or channel_stats(data), batch_size, bool(shuffle)
-        self.seed, self.workers, self.drop_last = check_number("seed", seed, integer=True), workers, bool(drop_last)
-        self.rank, self.world_size, self.channels_last = rank, world_size, channels_last
+        whole = functools.partial(check_number, integer=True)
+        self.data, self.stats, self.seed = data, stats or channel_stats(data), whole("seed", seed)
+        self.batch_size = whole("batch_size", batch_size, 1)
+        self.workers = whole("workers", workers, 0)
+        self.world_size = whole("world_size", world_size, 1)
+        self.rank = whole("rank", rank, 0, world_size - 1)
+        self.shuffle, self.drop_last, self.channels_last = shuffle, drop_last, channels_last
         self.device, self.epoch = torch.device(default_device() if device is None else device), 0
-        self._start, self._turn, self._pool = 0, 0, None
+        self._start, self._turn, self._pool = 0, None, None
         self._choose_engine(check_choice("engine", engine, ["auto", "batched", "albumentations"]))
 
     def _choose_engine(self, engine):
@@ -889,9 +913,12 @@ class Loader:
     def __repr__(self):
         kind = "shuffled" if self.shuffle else "in order"
         share = f", process {self.rank} of {self.world_size}" if self.world_size > 1 else ""
-        workers = f", {self.workers} workers" if self.workers and self.engine == "albumentations" else ""
-        return (f"Loader({self.n:,} images of {self.data.name or 'data'}, {kind}, {len(self)} batches of {self.batch_size}"
-                f"{share}; engine {self.engine} on {self.device}{workers}: {self.engine_reason})")
+        helped = self.workers and self.engine == "albumentations"
+        workers = f", {self.workers} workers" if helped else ""
+        name = self.data.name or "data"
+        return (f"Loader({self.n:,} images of {name}, {kind}, {len(self)} batches of "
+                f"{self.batch_size}{share}; engine {self.engine} on {self.device}{workers}: "
+                f"{self.engine_reason})")
 
     @property
     def n(self) -> int:
@@ -902,7 +929,7 @@ class Loader:
 
     def __len__(self): return -(-self.n // self.batch_size)
 
-# %% ../nbs/02_augment.ipynb #2d267d2e
+# %% ../nbs/02_augment.ipynb #8f677d7d
 @patch
 def set_epoch(
     self: Loader,
@@ -921,7 +948,7 @@ def skip_to(
 
 @patch
 def __iter__(self: Loader):
-    start, self._start, self._turn = self._start, 0, self._turn + 1
+    start, self._start, self._turn = self._start, 0, object()
     return self._walk(start, self.epoch, self._turn)
 
 @patch
@@ -929,20 +956,22 @@ def _walk(self: Loader, start, epoch, turn):
     "The batches of an epoch, from batch `start` on."
     order = epoch_order(len(self.data), self.seed, epoch, self.shuffle)
     places = share_of(order, self.rank, self.world_size, even=self.shuffle)[:self.n]
-    size = self.batch_size
-    chunk = size * max(1, (512 if self.device.type == "cpu" else 8192) // size) if self.engine == "batched" else size
-    chunks = [places[k:k + chunk] for k in range(start * size, len(places), chunk)]
+    size, at_once = self.batch_size, 512 if self.device.type == "cpu" else 8192
+    chunk = size * max(1, at_once // size if self.engine == "batched" else 1)
+    chunks = places[start * size:].split(chunk) if start * size < len(places) else ()
     for x, y in self._made(chunks, order, epoch, turn):
         x = x.permute(0, 3, 1, 2)
-        yield from zip(x.split(size), y.split(size)) if self.channels_last else zip(x.contiguous().split(size), y.split(size))
+        if not self.channels_last: x = x.contiguous()
+        yield from zip(x.split(size), y.split(size))
 
 @patch
 def _made(self: Loader, chunks, order, epoch, turn):
     "Finished images [B,H,W,3] and labels for each chunk of places in the order."
     wanted = [self._wanted(order, places) for places in chunks]
-    for (index, mine), pixels in zip(wanted, self._pixels([index for index, _ in wanted], epoch, turn)):
-        labels = self._labels[index.to(self.device)]
-        yield self._mix(pixels, labels, index, mine, epoch) if self._engine.mixer else (pixels, labels)
+    made = self._pixels([index for index, _ in wanted], epoch, turn)
+    for (index, mine), x in zip(wanted, made):
+        y = self._labels[index.to(self.device)]
+        yield self._mix(x, y, index, mine, epoch) if self._engine.mixer else (x, y)
 
 @patch
 def _wanted(self: Loader, order, places):
@@ -961,7 +990,7 @@ def _mix(self: Loader, x, y, index, mine, epoch):
     params = op.params(hash_uniform(self.seed, epoch, index[:, None], slots), frame)
     return op.mix(x[own], y[own], x[partner], y[partner], params)
 
-# %% ../nbs/02_augment.ipynb #1944b592
+# %% ../nbs/02_augment.ipynb #b3a78b5b
 @patch
 def _pixels(self: Loader, wanted, epoch, turn):
     "Augmented float images for each tensor of indices."
@@ -970,27 +999,32 @@ def _pixels(self: Loader, wanted, epoch, turn):
             index = index.to(self.device)
             yield self._engine(self._images.index_select(0, index), index, epoch)
     else:
-        for pixels in self._from_workers(wanted, epoch) if self.workers else self._from_here(wanted, epoch):
-            if turn != self._turn: raise refuse("iteration", "an older one", "the newest", "One walk at a time with workers.")
-            yield self._engine.finish(pixels.to(self.device, non_blocking=True))
+        made = self._from_workers if self.workers else self._from_here
+        for x in made(wanted, epoch, turn):
+            yield self._engine.finish(x.to(self.device, non_blocking=True))
 
 @patch
-def _from_here(self: Loader, wanted, epoch):
+def _from_here(self: Loader, wanted, epoch, turn):
     "albumentations' pixels, made in this process."
     for index in wanted: yield self._engine.pixels(self._images[index], index, epoch)
 
 @patch
-def _from_workers(self: Loader, wanted, epoch):
+def _from_workers(self: Loader, wanted, epoch, turn):
     "albumentations' pixels, made in worker processes."
     if self._pool is None:
         self._keys = _Keys()
         self._pool = torch.utils.data.DataLoader(
-            _Work(self._engine, self._images), sampler=self._keys, batch_size=None, num_workers=self.workers,
-            persistent_workers=True, worker_init_fn=_one_thread, pin_memory=self.device.type == "cuda")
+            _Work(self._engine, self._images), sampler=self._keys, batch_size=None,
+            num_workers=self.workers, persistent_workers=True, worker_init_fn=_one_thread,
+            pin_memory=self.device.type == "cuda")
     self._keys[:] = [(index, epoch) for index in wanted]
-    yield from self._pool
+    for x in self._pool:
+        if turn is not self._turn:
+            raise refuse("iteration", "an older one", "the newest",
+                         "One walk at a time with workers.")
+        yield x
 
-# %% ../nbs/02_augment.ipynb #aa1e4e06
+# %% ../nbs/02_augment.ipynb #ff2d444e
 @dataclass
 class Loaders:
     "The loaders of a training."
@@ -1008,13 +1042,14 @@ def make_loaders(
     splits: Splits,  # the data
     policy: Policy = Policy(Normalize()),  # the augmentation of the training images
     batch_size: int = 128,  # of the training images; the others come in batches of twice that
-    **loader_kwargs,  # for every `Loader`: seed, engine, device, workers, rank, world_size; and drop_last, for train
+    **loader_kwargs,  # for each `Loader`; engine, workers and drop_last for train only
 ) -> Loaders:  # train, test and, where the data has it, valid
     "The loaders of a training: the training images augmented, the others only normalised."
-    last = dict(drop_last=loader_kwargs.pop("drop_last", False))
-    plain = {**loader_kwargs, "engine": "auto", "batch_size": 2 * batch_size}
-    others = [None if d is None else Loader(d, Policy(Normalize()), splits.stats, **plain) for d in (splits.test, splits.valid)]
-    train = Loader(splits.train, policy, splits.stats, batch_size, shuffle=True, **last, **loader_kwargs)
+    stats, only_train = splits.stats, ("engine", "workers", "drop_last")
+    train = Loader(splits.train, policy, stats, batch_size, shuffle=True, **loader_kwargs)
+    plain = {k: v for k, v in loader_kwargs.items() if k not in only_train}
+    others = [None if data is None else Loader(data, None, stats, 2 * batch_size, **plain)
+              for data in (splits.test, splits.valid)]
     return Loaders(train, *others)
 
 # %% ../nbs/02_augment.ipynb #8ec691b4
@@ -1027,7 +1062,7 @@ def denormalize(
     x = (xb.detach().float().cpu() * std + mean) * 255
     return x.round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).contiguous()
 
-# %% ../nbs/02_augment.ipynb #926405d0
+# %% ../nbs/02_augment.ipynb #d9227b4a
 def draw_samples(
     policy: Policy,  # any policy; Mixup and CutMix are left out, since one image has no partner
     data: ImageData,  # where the image comes from
@@ -1045,10 +1080,11 @@ def draw_samples(
     run = (BatchedEngine if batched else AlbumentationsEngine)(policy, data.size, stats, seed)
     image, index = data.images[index:index + 1], torch.tensor([index])
     x = torch.cat([run(image, index, epoch) for epoch in range(n)])
-    if any(isinstance(op, Normalize) for op in policy.ops): return denormalize(x.permute(0, 3, 1, 2), stats)
+    if any(isinstance(op, Normalize) for op in policy.ops):
+        return denormalize(x.permute(0, 3, 1, 2), stats)
     return (x * 255).round().to(torch.uint8)
 
-# %% ../nbs/02_augment.ipynb #f523739d
+# %% ../nbs/02_augment.ipynb #422e0fd8
 def show_policy(
     policy: Policy,  # any policy
     data: ImageData,  # where the image comes from
@@ -1060,10 +1096,11 @@ def show_policy(
     **draws,  # for `draw_samples`: stats, seed, engine
 ) -> np.ndarray:  # of Axes
     "One image, and what a policy makes of it in so many epochs."
-    images = torch.cat([data.images[index:index + 1], draw_samples(policy, data, index, n, **draws)])
-    return show_images(images, ["original", *[f"epoch {k}" for k in range(n)]], ncols, scale, axes)
+    drawn = draw_samples(policy, data, index, n, **draws)
+    titles = ["original", *[f"epoch {k}" for k in range(n)]]
+    return show_images(torch.cat([data.images[index:index + 1], drawn]), titles, ncols, scale, axes)
 
-# %% ../nbs/02_augment.ipynb #c07cced8
+# %% ../nbs/02_augment.ipynb #1e51260a
 def show_op(
     op: Op,  # any op but an `External`, Mixup or CutMix
     data: ImageData,  # where the image comes from
@@ -1074,23 +1111,25 @@ def show_op(
     axes=None,  # at least n Axes to draw into; None makes a figure
 ) -> np.ndarray:  # of Axes
     "One image with an op over its range: the random number goes evenly from 0 to (almost) 1."
-    if isinstance(op, (External, Mixup)): raise refuse("op", op, "an op that works on single images in batches")
-    moving = [d for d in op.draws if d != "on"] or list(op.draws)
+    if isinstance(op, (External, Mixup)):
+        raise refuse("op", op, "an op of the batched engine, on images")
+    moving = [d for d in op.draws if d != "on"] or op.draws
     if vary is not None: moving = [check_choice("vary", vary, op.draws)]
-    frame, u = Frame(data.size, stats or channel_stats(data)), torch.full((n, len(op.draws)), 0.5)
-    for k, name in enumerate(op.draws): u[:, k] = torch.linspace(0, 1 - 1e-6, n) if name in moving else 0.5 * (name != "on")
-    image, params = data.images[index:index + 1].expand(n, -1, -1, -1), op.params(u, frame)
-    out = op.apply(image, params, frame)
-    out = out if out.dtype == torch.uint8 else denormalize(out.permute(0, 3, 1, 2), frame.stats)
+    range_, still = torch.linspace(0, 1 - 1e-6, n), torch.full((n,), 0.5)
+    u = [range_ if d in moving else 0 * still if d == "on" else still for d in op.draws]
+    frame, image = Frame(data.size, stats or channel_stats(data)), data.images[index:index + 1]
+    params = op.params(torch.stack(u or [still], 1), frame)
+    out = op.apply(image.expand(n, -1, -1, -1), params, frame)
+    if out.dtype != torch.uint8: out = denormalize(out.permute(0, 3, 1, 2), frame.stats)
     return show_images(out, [_label(params, k) for k in range(n)], n, 1.2, axes)
 
 def _label(params, k):
-    "What image `k` got, in a few characters."
-    shown = {name: v[k] for name, v in params.items() if name not in ("on", "key", "order")} or {"on": params["on"][k]}
-    tell = lambda v: ",".join(f"{round(x, 2) + 0:g}" for x in torch.atleast_1d(v).tolist())
-    return "\n".join(f"{name} {tell(v)}" for name, v in list(shown.items())[:2])
+    "What image `k` got of the parameters that differ between the images."
+    tell = lambda v: ",".join(f"{round(float(x), 2) + 0:g}" for x in torch.atleast_1d(v[k]))
+    differ = lambda name: name not in ("key", "order") and (params[name] != params[name][0]).any()
+    return "\n".join(f"{name} {tell(v)}" for name, v in params.items() if differ(name))
 
-# %% ../nbs/02_augment.ipynb #060424c2
+# %% ../nbs/02_augment.ipynb #d2f20bec
 def show_sheet(
     policy: Policy,  # any policy
     data: ImageData,  # where the images come from
@@ -1106,11 +1145,12 @@ def show_sheet(
     short = [data.classes[c] for c, i in enumerate(chosen) if len(i) < n]
     if short: raise refuse("n", n, f"no more than the images of {short[0]}")
     stats = stats or channel_stats(data)
-    images = torch.cat([draw_samples(policy, data, int(i), 1, stats, seed) for i in torch.cat(chosen)])
+    draw = lambda i: draw_samples(policy, data, int(i), 1, stats, seed)
+    images = torch.cat([draw(i) for i in torch.cat(chosen)])
     titles = [name if k == 0 else "" for name in data.classes for k in range(n)]
     return show_images(images, titles, n, scale, axes).reshape(-1, n)
 
-# %% ../nbs/02_augment.ipynb #cdfa28bf
+# %% ../nbs/02_augment.ipynb #e2f3d418
 def show_pairs(
     policy: Policy,  # any policy
     data: ImageData,  # where the images come from
@@ -1123,4 +1163,5 @@ def show_pairs(
     indices, stats = list(indices), stats or channel_stats(data)
     after = torch.cat([draw_samples(policy, data, int(i), 1, stats, seed) for i in indices])
     titles = [data.classes[c] for c in data.labels[indices]] + ["" for _ in indices]
-    return show_images(torch.cat([data.images[indices], after]), titles, len(indices), axes=axes).reshape(2, -1)
+    both = torch.cat([data.images[indices], after])
+    return show_images(both, titles, len(indices), axes=axes).reshape(2, -1)

@@ -6,17 +6,16 @@
 __all__ = ['SHAPES', 'EXTENSIONS', 'ImageData', 'pixel_counts', 'ChannelStats', 'channel_stats', 'Splits', 'show_images',
            'draw_shapes', 'load_shapes', 'show_classes', 'open_image', 'Listing', 'list_images', 'cache_folder',
            'cached_tensors', 'load_folder', 'load_cifar10', 'load_cifar100', 'load_data', 'split_valid', 'subset',
-           'with_label_noise', 'imbalanced']
+           'with_label_noise', 'imbalanced', 'examine_image', 'near_duplicates', 'Audit', 'audit_data', 'eva_data']
 
-# %% ../nbs/01_data.ipynb #989c15db
+# %% ../nbs/01_data.ipynb #9992c2bc
 import hashlib
 import itertools
 import os
 import sys
-import urllib.error
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -37,7 +36,7 @@ from .core import (
     COLORS, EvaError, atomic_write, check_choice, check_number, command, hash_u64, hash_uniform,
     new_axes, refuse)
 
-# %% ../nbs/01_data.ipynb #d2d1af95
+# %% ../nbs/01_data.ipynb #3bad18a7
 @dataclass(frozen=True, eq=False)
 class ImageData:
     "Images of one split, in memory, as bytes: what every other room of this library works on."
@@ -58,7 +57,8 @@ class ImageData:
 
     def __repr__(self):
         size = "×".join(map(str, self.size))
-        return f"ImageData({self.name!r}: {len(self):,} images of {size}, {self.num_classes} classes)"
+        text = f"{len(self):,} images of {size}, {self.num_classes} classes"
+        return f"ImageData({self.name!r}: {text})"
 
     @property
     def num_classes(self) -> int: return len(self.classes)
@@ -67,20 +67,23 @@ class ImageData:
     def size(self) -> tuple: return tuple(self.images.shape[1:3])
 
 
-def _describe(x): return f"{x.dtype} {list(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
+def _describe(x):
+    return f"{x.dtype} {list(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
 
 
 def _check_images(x):
-    if isinstance(x, torch.Tensor) and x.dtype == torch.uint8 and x.ndim == 4 and x.shape[3] == 3: return
+    good = isinstance(x, torch.Tensor) and x.dtype == torch.uint8
+    if good and x.ndim == 4 and x.shape[3] == 3: return
     raise refuse("images", _describe(x), "a torch.uint8 tensor [N, H, W, 3]",
                  "Floats in [0, 1]: (255 * x).round().to(torch.uint8); NCHW: x.permute(0, 2, 3, 1).")
 
 
 def _check_labels(y, n, classes):
     if not isinstance(y, torch.Tensor) or y.dtype != torch.int64 or y.shape != (n,):
-        raise refuse("labels", _describe(y), f"a torch.int64 tensor [{n}], one label for each image")
+        allowed = f"a torch.int64 tensor [{n}], one label for each image"
+        raise refuse("labels", _describe(y), allowed, "Convert with labels.long().")
     if n and (y.min() < 0 or y.max() >= classes):
-        raise refuse("labels", f"values {y.min()} to {y.max()}", f"0 to {classes - 1}, the {classes} classes",
+        raise refuse("labels", f"values {y.min()} to {y.max()}", f"0 to {classes - 1}",
                      "Name every class in `classes`.")
 
 
@@ -90,7 +93,7 @@ def _check_extras(paths, masks, shape):
     if masks is not None and (masks.dtype != torch.bool or masks.shape != shape):
         raise refuse("masks", _describe(masks), f"a torch.bool tensor {list(shape)}")
 
-# %% ../nbs/01_data.ipynb #2adbad89
+# %% ../nbs/01_data.ipynb #e2d5f567
 @patch
 def subset(
     self: ImageData,
@@ -100,25 +103,38 @@ def subset(
     i = torch.as_tensor(indices)
     if i.dtype == torch.bool and i.shape == (len(self),): i = i.nonzero().flatten()
     i, n = i.long() if len(i) == 0 else i, len(self)
-    if i.dtype.is_floating_point or i.dtype == torch.bool or (len(i) and not -n <= i.min() <= i.max() < n):
-        raise refuse("indices", _describe(i), f"whole numbers below {n}, or a bool for each of the {n} images")
+    whole = not i.dtype.is_floating_point and i.dtype != torch.bool
+    if not whole or (len(i) and not -n <= i.min() <= i.max() < n):
+        allowed = f"whole numbers below {n}, or a bool for each of the {n} images"
+        raise refuse("indices", _describe(i), allowed)
     paths = None if self.paths is None else tuple(self.paths[k] for k in i.tolist())
     masks = None if self.masks is None else self.masks[i]
     return replace(self, images=self.images[i], labels=self.labels[i], paths=paths, masks=masks)
 
-# %% ../nbs/01_data.ipynb #643e64d5
+# %% ../nbs/01_data.ipynb #5e457393
 @patch
-def counts(self: ImageData) -> dict:  # name of each class → its number of images, in the order of `classes`
+def counts(
+    self: ImageData,
+) -> dict:  # name of each class → its number of images, in the order of `classes`
     "How many images each class has."
-    return dict(zip(self.classes, torch.bincount(self.labels, minlength=self.num_classes).tolist()))
+    n = torch.bincount(self.labels, minlength=self.num_classes)
+    return dict(zip(self.classes, n.tolist()))
+
+# %% ../nbs/01_data.ipynb #8976d0bb
+def _table(counts: pd.DataFrame):
+    "Counts as a Markdown table, with the total."
+    lines = ["| class | " + " | ".join(counts) + " |", "|---|" + "---:|" * counts.shape[1]]
+    lines += [f"| {c} | " + " | ".join(f"{n:,}" for n in row) + " |"
+              for c, row in zip(counts.index, counts.values)]
+    return "\n".join([*lines, "| **all** | " + " | ".join(f"**{n:,}**" for n in counts.sum()) + " |"])
 
 
 @patch
 def _repr_markdown_(self: ImageData):
-    rows = "\n".join(f"| {c} | {n:,} |" for c, n in self.counts().items())
-    return f"**{self.name}**: {len(self):,} images of {'×'.join(map(str, self.size))}\n\n| class | images |\n|---|---:|\n{rows}"
+    head = f"**{self.name}**: images of {'×'.join(map(str, self.size))}"
+    return f"{head}\n\n{_table(pd.DataFrame(dict(images=self.counts())))}"
 
-# %% ../nbs/01_data.ipynb #d8c8d5a6
+# %% ../nbs/01_data.ipynb #90fb2b6e
 def pixel_counts(
     *data,  # each an ImageData, a uint8 tensor or array [..., 3], or an iterator of such batches
 ) -> np.ndarray:  # int64 [3, 256]: how often each byte value occurs in red, green and blue
@@ -126,16 +142,19 @@ def pixel_counts(
     counts = np.zeros((3, 256), np.int64)
     for images in data:
         images = images.images if isinstance(images, ImageData) else images
-        if not isinstance(images, (torch.Tensor, np.ndarray)):
-            counts += sum((pixel_counts(batch) for batch in images), np.zeros_like(counts))
-            continue
-        x = np.asarray(images)
-        if x.dtype != np.uint8 or x.shape[-1] != 3: raise refuse("images", f"{x.dtype} {list(x.shape)}", "uint8 [..., 3]")
-        for part in np.array_split(x.reshape(-1, 3), x.size // 2**21 + 1):
-            for c in range(3): counts[c] += np.bincount(part[:, c], minlength=256)
+        whole = isinstance(images, (torch.Tensor, np.ndarray))
+        for batch in [images] if whole else images: _count(np.asarray(batch), counts)
     return counts
 
-# %% ../nbs/01_data.ipynb #d4310884
+
+def _count(x, counts):
+    "Add the byte values of `x` to `counts`, a few megabytes at a time."
+    if x.dtype != np.uint8 or x.shape[-1] != 3:
+        raise refuse("images", f"{x.dtype} {list(x.shape)}", "uint8 [..., 3]")
+    for part in np.array_split(x.reshape(-1, 3), x.size // 2**21 + 1):
+        for c in range(3): counts[c] += np.bincount(part[:, c], minlength=256)
+
+# %% ../nbs/01_data.ipynb #c0ad13ac
 @dataclass(frozen=True)
 class ChannelStats:
     "Mean and standard deviation of each colour channel, of pixels scaled to [0, 1]."
@@ -143,10 +162,10 @@ class ChannelStats:
     std: tuple  # red, green, blue, each in [0, 0.5]
 
     def __repr__(self):
-        mean, std = ("(" + ", ".join(f"{v:.8f}" for v in x) + ")" for x in (self.mean, self.std))
-        return f"ChannelStats(mean={mean}, std={std})"
+        text = lambda x: "(" + ", ".join(f"{v:.8f}" for v in x) + ")"
+        return f"ChannelStats(mean={text(self.mean)}, std={text(self.std)})"
 
-
+# %% ../nbs/01_data.ipynb #03b235c3
 def channel_stats(
     *data,  # as for `pixel_counts`: one split, or several to be pooled
 ) -> ChannelStats:  # of all the images together
@@ -154,12 +173,12 @@ def channel_stats(
     mean, std = [], []
     for counts in pixel_counts(*data).tolist():
         n, s1, s2 = (sum(c * v**k for v, c in enumerate(counts)) for k in range(3))
-        if not n: raise refuse("images", "no image at all", "at least one")
+        if not n: raise refuse("images", "no image at all", "at least one image")
         mean.append(s1 / (255 * n))
         std.append((n * s2 - s1 * s1) ** 0.5 / (255 * n))
     return ChannelStats(tuple(mean), tuple(std))
 
-# %% ../nbs/01_data.ipynb #3d74459a
+# %% ../nbs/01_data.ipynb #f321d5cd
 @dataclass(frozen=True, eq=False)
 class Splits:
     "A data set as it is used: images to train on, to be tested on, and perhaps to choose by."
@@ -169,14 +188,16 @@ class Splits:
     name: str = ""  # "shapes", "cifar10", or the folder's name
 
     def __post_init__(self):
-        for part in (self.test, self.valid):
-            if part is not None and (part.classes != self.train.classes or part.size != self.train.size):
+        want = self.train.size, self.train.classes
+        for part in self.parts().values():
+            if (part.size, part.classes) != want:
                 raise refuse(part.name or "a split", f"{part.size}, classes {part.classes}",
-                             f"the same as {self.train.name}: {self.train.size}, {self.train.classes}")
+                             f"the same as {self.train.name}: {want[0]}, {want[1]}")
 
     def __repr__(self):
-        parts = [f"{len(d):,} {k}" for k, d in self.parts().items()]
-        return f"Splits({self.name!r}: {' + '.join(parts)}, {'×'.join(map(str, self.train.size))}, {len(self.classes)} classes)"
+        parts = " + ".join(f"{len(d):,} {k}" for k, d in self.parts().items())
+        size = "×".join(map(str, self.train.size))
+        return f"Splits({self.name!r}: {parts}, {size}, {len(self.classes)} classes)"
 
     def parts(self) -> dict:  # "train", "valid" (if there is one), "test" → ImageData
         "The splits that there are, by name."
@@ -191,13 +212,10 @@ class Splits:
 
 @patch
 def _repr_markdown_(self: Splits):
-    table = pd.DataFrame({k: d.counts() for k, d in self.parts().items()})
-    head = f"**{self.name}**, images of {'×'.join(map(str, self.train.size))}\n\n| class | {' | '.join(table)} |\n|---|" + "---:|" * table.shape[1]
-    rows = [f"| {c} | " + " | ".join(f"{n:,}" for n in row) + " |" for c, row in zip(table.index, table.values)]
-    total = "| **all** | " + " | ".join(f"**{n:,}**" for n in table.sum()) + " |"
-    return "\n".join([head, *rows, total])
+    head = f"**{self.name}**: images of {'×'.join(map(str, self.train.size))}"
+    return f"{head}\n\n{_table(pd.DataFrame({k: d.counts() for k, d in self.parts().items()}))}"
 
-# %% ../nbs/01_data.ipynb #cb9abe73
+# %% ../nbs/01_data.ipynb #91eec41a
 def show_images(
     images,  # uint8 [N, H, W, 3] (or bool or float [N, H, W], drawn in grey): tensor, array or ImageData
     titles=None,  # a string for each image; None: class names for ImageData, else nothing
@@ -210,27 +228,34 @@ def show_images(
     if isinstance(images, ImageData):
         titles = [images.classes[k] for k in images.labels] if titles is None else titles
         images = images.images
-    axes = _grid(len(images), ncols, scale, titles, images.shape[1:3]) if axes is None else np.asarray(axes).ravel()
-    if len(axes) < len(images): raise refuse("axes", f"{len(axes)} axes", f"one for each of the {len(images)} images")
+    n = len(images)
+    if axes is None: axes = _grid(n, ncols, scale, titles, images.shape[1:3])
+    axes = np.asarray(axes).ravel()
+    if len(axes) < n: raise refuse("axes", f"{len(axes)} axes", f"one for each of the {n} images")
     for ax in axes: ax.set_axis_off()
     for k, (ax, image) in enumerate(zip(axes, images)):
         ax.imshow(np.asarray(image), interpolation="nearest", cmap="gray")
-        if titles is not None:
-            ax.set_title(str(titles[k]), fontsize=min(9, 7.5 * max(scale, 0.9)), pad=3, color=colors[k] if colors else "black")
-    return axes[:len(images)]
+        if titles is not None: _title(ax, titles[k], scale, colors[k] if colors else "black")
+    return axes[:n]
 
 
-def _grid(n, ncols, scale, titles, shape):
-    "Axes of a new figure for `n` pictures of one shape."
+def _title(ax, text, scale, color):
+    ax.set_title(str(text), fontsize=min(9, 7.5 * max(scale, 0.9)), pad=3, color=color)
+
+
+def _grid(n, ncols, scale, titles, shape, left=0.0):
+    "Axes of a new figure for `n` pictures of one shape, with `left` inches for names at the left."
     lines = 0 if titles is None else 1 + max((str(t).count("\n") for t in titles), default=0)
     ncols = ncols or max(1, int(np.ceil(np.sqrt(n))))
-    rows, height = max(1, -(-n // ncols)), scale * shape[0] / shape[1] + 0.17 * lines
-    fig, axes = plt.subplots(rows, ncols, squeeze=False, figsize=(ncols * scale, rows * height), dpi=90, facecolor="white")
-    space = dict(left=0.01, right=0.99, bottom=0.01, top=1 - 0.17 * lines / (rows * height) - 0.005)
-    fig.subplots_adjust(**space, wspace=0.07, hspace=0.07 + 0.2 * lines / scale)
+    rows, room = max(1, -(-n // ncols)), 0.17 * lines
+    width, height = left + ncols * scale, rows * (scale * shape[0] / shape[1] + room)
+    fig, axes = plt.subplots(rows, ncols, squeeze=False, figsize=(width, height), dpi=90,
+                             facecolor="white")
+    fig.subplots_adjust(left / width + 0.01, 0.01, 0.99, 1 - room / height - 0.005,
+                        wspace=0.07, hspace=0.07 + 0.2 * lines / scale)
     return axes.ravel()
 
-# %% ../nbs/01_data.ipynb #9ab54c43
+# %% ../nbs/01_data.ipynb #bbd857df
 def _disc(x, y, r): return np.sqrt(x * x + y * y) - r
 def _box(x, y, w, h): return np.maximum(abs(x) - w, abs(y) - h)
 
@@ -243,7 +268,7 @@ def _convex(x, y, *corners):
         edges.append((x - np.float32(x0)) * dy - (y - np.float32(y0)) * dx)
     return np.maximum.reduce(edges)
 
-
+# %% ../nbs/01_data.ipynb #4bc00915
 def _arrow(x, y):
     head = _convex(x, y, (0, 1.05), (-0.8, 0.1), (0.8, 0.1))
     return np.minimum(head, _box(x, y + 0.4, 0.26, 0.6))
@@ -262,31 +287,35 @@ def _heart(x, y):
 
 def _star(x, y):
     fifth, r = np.float32(0.4 * np.pi), np.sqrt(x * x + y * y)
-    a = abs((np.arctan2(x, y) + fifth / 2) % fifth - fifth / 2)  # fold five points into half a one
+    a = abs((np.arctan2(x, y) + fifth / 2) % fifth - fifth / 2)
     return (r * np.cos(a) - 1.05) * np.float32(0.355) + r * np.sin(a) * np.float32(0.935)
 
 
-SHAPES = dict(
-    arrow=_arrow, bolt=_bolt, heart=_heart, star=_star,
+SHAPES = dict(  # name → function of coordinates (x to the right, y up) that gives the distance
+    arrow=_arrow,
+    bolt=_bolt,
     circle=lambda x, y: _disc(x, y, 0.85),
     cross=lambda x, y: np.minimum(_box(x, y, 0.95, 0.27), _box(x, y, 0.27, 0.95)),
+    heart=_heart,
     moon=lambda x, y: np.maximum(_disc(x, y, 0.95), -_disc(x - 0.5, y, 0.75)),
     ring=lambda x, y: abs(_disc(x, y, 0.72)) - 0.2,
     square=lambda x, y: _box(x, y, 0.75, 0.75),
+    star=_star,
     triangle=lambda x, y: _convex(x, y, (0, 1.05), (-0.91, -0.525), (0.91, -0.525)),
 )
-SHAPES = dict(sorted(SHAPES.items()))
 
-# %% ../nbs/01_data.ipynb #495270c9
+# %% ../nbs/01_data.ipynb #2b802f2d
 _SLOTS = 160  # random numbers that one picture may use
 
 
 def _dice(*keys):
     "A die for N pictures: `dice(low, high)` is the next number of each, float32 [N, 1, 1]."
     columns = iter(hash_uniform(*keys, torch.arange(_SLOTS)).numpy().T)
-    return lambda low=0.0, high=1.0: (low + (high - low) * next(columns))[:, None, None].astype(np.float32)
+    def dice(low=0.0, high=1.0):
+        return (low + (high - low) * next(columns))[:, None, None].astype(np.float32)
+    return dice
 
-
+# %% ../nbs/01_data.ipynb #2bb21311
 def _hsv(h, s, v):
     "Colours [N, 3, ...] in [0, 1] from hue (which goes round), saturation and value [N, ...]."
     k = (h[:, None] * 6 + np.float32([5, 3, 1])[:, None, None]) % 6
@@ -305,25 +334,38 @@ def _wave(x, y, dice):
 
 
 def _backdrop(x, y, dice):
-    "Two related colours that flow into each other in waves, and how bright they are on the whole."
+    "Two related tints [N, 3, H, W] that flow into each other, and how bright they are on the whole."
     hue, grey = dice(), dice(0.3, 0.9)
-    tint = lambda: _hsv(hue + dice(-0.18, 0.18), dice(0.2, 0.75), np.clip(grey + dice(-0.2, 0.25), 0.15, 1))
-    first, second, (along, _) = tint(), tint(), _turn(x, y, dice(0, 6.2832))
+    value = lambda: np.clip(grey + dice(-0.2, 0.25), 0.15, 1)
+    first, second = (_hsv(hue + dice(-0.18, 0.18), dice(0.2, 0.75), value()) for _ in range(2))
+    along, _ = _turn(x, y, dice(0, 6.2832))
     t = 0.5 + 0.4 * along + 0.3 * _wave(x, y, dice) + 0.3 * _wave(x, y, dice)
     return first + (second - first) * np.clip(t, 0, 1)[:, None], grey
 
+# %% ../nbs/01_data.ipynb #b554dd2d
+def _paint(canvas, distance, colour, sharp, alpha=1.0):
+    "Lay a colour on the canvas [N, 3, H, W] where the distance is below 0; edges are a pixel wide."
+    cover = np.clip(0.5 - distance * sharp, 0, 1) * alpha
+    canvas += cover[:, None] * (colour - canvas)
+
 
 def _stroke(x, y, dice):
-    "Distance to a brush stroke: a bent line with round ends."
+    "Distance to a bent line with round ends."
     u, v = _turn(x - dice(-1.1, 1.1), y - dice(-1.1, 1.1), dice(0, 3.1416))
     v += dice(-0.9, 0.9) * u * u
     beyond = np.maximum(abs(u) - dice(0, 0.55), 0)
     return np.sqrt(beyond * beyond + v * v) - dice(0.02, 0.09)
 
 
+def _strokes(canvas, x, y, sharp, n, dice):
+    for _ in range(n):
+        colour = _hsv(dice(), dice(0, 0.8), dice(0.05, 1))
+        _paint(canvas, _stroke(x, y, dice), colour, sharp, dice(0.4, 1))
+
+# %% ../nbs/01_data.ipynb #3565014c
 def _place(x, y, dice):
     "The object's own coordinates of each point: moved, turned, stretched a little; and its radius."
-    radius = dice(0.45, 0.66)
+    radius = dice(0.47, 0.66)
     free = 0.95 - radius
     u, v = _turn(x - free * dice(-1, 1), y - free * dice(-1, 1), dice(0, 6.2832))
     stretch = np.exp(dice(-0.12, 0.12))
@@ -333,60 +375,49 @@ def _place(x, y, dice):
 def _distance(u, v, labels):
     "Distance to the shape of each picture's class."
     d = np.empty_like(u)
-    for k, shape in enumerate(SHAPES.values()): d[labels == k] = shape(u[labels == k], v[labels == k])
+    for k, shape in enumerate(SHAPES.values()):
+        d[labels == k] = shape(u[labels == k], v[labels == k])
     return d
 
 
 def _skin(u, v, grey, dice):
-    "The object's colour: any hue, darker or lighter than what is around it, lit from a side, striped."
-    darker, gap = dice() < (grey - 0.25) / 0.6, dice(0.28, 0.55)
+    "Any hue, darker or lighter than what is around it (`grey`), lit from a side, striped."
+    darker, gap = dice() < (grey - 0.25) / 0.6, dice(0.32, 0.55)
     value = np.where(darker, np.maximum(grey - gap, 0.12), np.minimum(grey + gap, 1))
     light = 1 + dice(0, 0.25) * np.clip(v, -1, 1) + dice(0, 0.3) * _wave(u, v, dice)
     return _hsv(dice(), dice(0.1, 0.9), value) * light[:, None]
 
-# %% ../nbs/01_data.ipynb #66e06409
-def _paint(canvas, distance, colour, sharp, alpha=1.0):
-    "Lay a colour over the canvas [N, 3, H, W] where the distance is below 0, with an edge one pixel wide."
-    cover = np.clip(0.5 - distance * sharp, 0, 1) * alpha
-    canvas += cover[:, None] * (colour - canvas)
-
-
-def _strokes(canvas, x, y, sharp, n, dice):
-    for _ in range(n):
-        colour = _hsv(dice(), dice(0, 0.8), dice(0.05, 1))
-        _paint(canvas, _stroke(x, y, dice), colour, sharp, dice(0.4, 1))
-
-
-def _grain(keys, size):
-    "Noise in (-1, 1) of triangular density, float32 [N, 3, H, W], a function of its keys and nothing else."
-    bits = hash_u64(*keys, torch.arange(size[0] * size[1]).reshape(*size))
-    parts = [((bits >> (10 * k)) & 1023).float() for k in range(6)]
-    return torch.stack([parts[k] - parts[k + 3] for k in range(3)], 1).numpy() / 1024
-
-
+# %% ../nbs/01_data.ipynb #4de1eccc
 def draw_shapes(
     labels,  # int64 [N]: which of the ten classes each picture shows
     index,  # int64 [N]: the number of each picture
     size: tuple = (32, 32),  # (height, width) in pixels
     seed: int = 0,  # another seed, other pictures
-):  # images uint8 [N, H, W, 3], masks bool [N, H, W]
+):  # images uint8 [N, H, W, 3] and masks bool [N, H, W]
     "Draw pictures by their numbers: the same number is always the same picture, at any size."
-    (h, w), sharp, labels, index = size, min(size) / 2, np.asarray(labels), torch.as_tensor(index)
+    (h, w), sharp, index = size, min(size) / 2, torch.as_tensor(index)
     y = (h / 2 - 0.5 - np.arange(h, dtype=np.float32))[:, None] / np.float32(sharp)
     x = (np.arange(w, dtype=np.float32) + 0.5 - w / 2) / np.float32(sharp)
     dice = _dice(seed, index[:, None])
     canvas, grey = _backdrop(x, y, dice)
     _strokes(canvas, x, y, sharp, 6, dice)
     u, v, radius = _place(x, y, dice)
-    distance = _distance(u, v, labels) * radius
+    distance = _distance(u, v, np.asarray(labels)) * radius
     canvas *= 1 - (dice(0, 0.5) * np.exp(-8 * np.maximum(distance, 0)))[:, None]
     _paint(canvas, distance, _skin(u, v, grey, dice), sharp)
     _strokes(canvas, x, y, sharp, 1, dice)
-    canvas += dice(0, 0.12)[:, None] * _grain((seed, -1, index[:, None, None]), size)
+    canvas += dice(0, 0.1)[:, None] * _grain((seed, -1, index[:, None, None]), size)
     images = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(0, 2, 3, 1)
     return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(distance < 0)
 
-# %% ../nbs/01_data.ipynb #2a06a44a
+
+def _grain(keys, size):
+    "Noise in (-1, 1) of triangular density, float32 [N, 3, H, W], a function of `keys` alone."
+    bits = hash_u64(*keys, torch.arange(size[0] * size[1]).reshape(*size))
+    parts = [((bits >> (10 * k)) & 1023).float() for k in range(6)]
+    return torch.stack([parts[k] - parts[k + 3] for k in range(3)], 1).numpy() / 1024
+
+# %% ../nbs/01_data.ipynb #7ca19d09
 def load_shapes(
     n_train: int = 5000,  # images to train on
     n_test: int = 1000,  # images to test on
@@ -394,19 +425,22 @@ def load_shapes(
     seed: int = 0,  # another seed, other pictures
 ) -> Splits:  # ten classes, with masks
     "Ten classes of drawn things on cluttered backgrounds, made on the spot: no network, no files."
-    size, seed = _hw(size, 8), check_number("seed", seed, low=0, high=2**62, integer=True)
-    for name, n in dict(n_train=n_train, n_test=n_test).items(): check_number(name, n, low=1, high=2**31, integer=True)
-    return Splits(_shapes("shapes train", 0, n_train, size, seed), _shapes("shapes test", 2**32, n_test, size, seed), name="shapes")
+    size = _hw(size, low=8)
+    check_number("seed", seed, low=0, high=2**62, integer=True)
+    for name, n in dict(n_train=n_train, n_test=n_test).items():
+        check_number(name, n, low=1, high=2**31, integer=True)
+    train = _shapes("shapes train", 0, n_train, size, seed)
+    return Splits(train, _shapes("shapes test", 2**32, n_test, size, seed), name="shapes")
 
 
 def _shapes(name, first, n, size, seed):
-    "One split of `shapes`: the pictures with numbers from `first`, a few at a time to stay in the cache."
-    index = first + torch.arange(n)
-    block = torch.arange(first // 10, first // 10 + -(-n // 10))[:, None]
-    labels = hash_uniform(seed, -2, block, torch.arange(10)).argsort(1).flatten()[:n]
-    images, masks = torch.empty(n, *size, 3, dtype=torch.uint8), torch.empty(n, *size, dtype=torch.bool)
+    "The `n` pictures with numbers from `first` on, a few at a time to stay in the processor's cache."
+    blocks = torch.arange(first // 10, first // 10 + -(-n // 10))[:, None]
+    labels = hash_uniform(seed, -2, blocks, torch.arange(10)).argsort(1).flatten()[:n]
+    images = torch.empty(n, *size, 3, dtype=torch.uint8)
+    masks = torch.empty(n, *size, dtype=torch.bool)
     for i in torch.arange(n).split(max(1, 2**17 // (size[0] * size[1]))):
-        images[i], masks[i] = draw_shapes(labels[i], index[i], size, seed)
+        images[i], masks[i] = draw_shapes(labels[i], first + i, size, seed)
     return ImageData(images, labels, tuple(SHAPES), masks=masks, name=name)
 
 
@@ -416,7 +450,7 @@ def _hw(size, low=1):
     if len(size) != 2: raise refuse("size", size, "one number, or (height, width)")
     return tuple(check_number("size", s, low=low, high=2**14, integer=True) for s in size)
 
-# %% ../nbs/01_data.ipynb #639115a8
+# %% ../nbs/01_data.ipynb #ff114a1f
 def show_classes(
     data: ImageData,  # where the pictures come from
     n: int = 5,  # pictures of each class
@@ -425,10 +459,12 @@ def show_classes(
     scale: float = 0.7,  # width of a picture in inches
 ) -> np.ndarray:  # Axes [classes, n]; for a single class [n]
     "A few pictures of each class, a row for each, or a gallery of one class."
-    names = [classes] if isinstance(classes, str) else list(data.classes if classes is None else classes)
-    picked = [_shuffled(data.labels == data.classes.index(check_choice("class", c, data.classes)), seed)[:n] for c in names]
+    names = [classes] if isinstance(classes, str) else list(classes or data.classes)
+    for name in names: check_choice("class", name, data.classes)
+    picked = [_shuffled(data.labels == data.classes.index(c), seed)[:n] for c in names]
     if len(names) == 1: return show_images(data.images[picked[0]], ncols=min(n, 10), scale=scale)
-    axes = _grid(len(names) * n, n, scale, None, data.size).reshape(len(names), n)
+    left = 0.075 * max(map(len, names)) + 0.1
+    axes = _grid(len(names) * n, n, scale, None, data.size, left).reshape(len(names), n)
     for row, name, i in zip(axes, names, picked):
         show_images(data.images[i], axes=row)
         row[0].text(-0.12, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=9)
@@ -440,7 +476,18 @@ def _shuffled(keep, seed):
     i = keep.nonzero().flatten()
     return i[hash_uniform(seed, i).argsort(stable=True)]
 
-# %% ../nbs/01_data.ipynb #fb1fd754
+# %% ../nbs/01_data.ipynb #d084b667
+def _rgb(image):
+    "Any PIL image in 8-bit RGB."
+    if image.mode.startswith("I"):  # 16 bits of grey, whichever way this version of PIL holds them
+        high = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255)
+        image = Image.fromarray(high.astype(np.uint8))
+    if "A" in image.getbands() or "transparency" in image.info:
+        image = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    return image.convert("RGB")
+
+# %% ../nbs/01_data.ipynb #7a6c4889
 def open_image(
     source,  # path of an image file, or its contents as bytes
     size=None,  # (height, width) in pixels to scale and crop to; None: as it is
@@ -450,31 +497,22 @@ def open_image(
         with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
             if size: image.draft(None, (2 * max(size), 2 * max(size)))
             image = _rgb(ImageOps.exif_transpose(image))
-            return np.asarray(ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC) if size else image)
+            if size: image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
+            return np.asarray(image)
     except Exception as e:  # a damaged file makes decoders raise nearly anything
         name = f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
-        raise refuse("image", f"{name} ({_reason(e)})", "a whole image file", "Repair or delete it.") from None
-
-
-def _rgb(image):
-    "Any PIL image in 8-bit RGB."
-    if image.mode.startswith("I"):  # 16 bits of grey, whichever way this version of PIL holds them
-        image = Image.fromarray((np.asarray(image).astype(np.int64) >> 8).clip(0, 255).astype(np.uint8))
-    if "A" in image.getbands() or "transparency" in image.info:
-        image = image.convert("RGBA")
-        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return image.convert("RGB")
+        raise refuse("image", f"{name} ({_reason(e)})", "a whole image file",
+                     "Repair or delete it.") from None
 
 
 def _reason(error):
     "What a decoder complained about, in a few words."
     if isinstance(error, Image.UnidentifiedImageError): return "not an image"
-    return " ".join(str(getattr(error, "strerror", None) or error).split())[:80] or type(error).__name__
+    text = str(getattr(error, "strerror", None) or error)
+    return " ".join(text.split())[:80] or type(error).__name__
 
-# %% ../nbs/01_data.ipynb #f6fe242d
+# %% ../nbs/01_data.ipynb #844d0d57
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-_SPLITS = dict(train="train", training="train", test="test", testing="test", valid="valid", val="valid", validation="valid")
-_DROPPINGS = ("thumbs.db", "desktop.ini", "__macosx")
 
 
 @dataclass(frozen=True, eq=False)
@@ -488,68 +526,96 @@ class Listing:
 
     @property
     def files(self) -> list:  # (split, class, path) of every image; paths are relative to `root`
-        return [(s, c, f) for s, classes in self.splits.items() for c, files in classes.items() for f in files]
+        return [(s, c, f) for s, classes in self.splits.items()
+                for c, files in classes.items() for f in files]
+
+# %% ../nbs/01_data.ipynb #9c76307c
+_SPLITS = dict(train="train", training="train", test="test", testing="test",
+               valid="valid", val="valid", validation="valid")
+_DROPPINGS = ("thumbs.db", "desktop.ini", "__macosx")
 
 
 def list_images(
     path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or just <class>/*
 ) -> Listing:  # of everything in it
-    "List a folder of images. Raises an `EvaError` when there is no such folder, or no class in it."
+    "List a folder of images. Raises an `EvaError` when there is none, or no class in it."
     root, found = Path(path).expanduser(), []
-    if not root.is_dir(): raise refuse("data", path, "a folder with train/<class>/* and test/<class>/*, or with <class>/*", "Check the path.")
-    try: _walk(str(root), "", found)
-    except OSError as e: raise refuse("data", path, "a readable folder", f"{e.filename}: {e.strerror}.") from None
-    splits, others, hidden = _sort_files([f for f, *_ in found], _class_folders(root))
-    if not splits: raise refuse("data", path, "a folder with a sub-folder for each class", "Put the images of each class into a folder of its own.")
-    return Listing(root, splits, others, hidden, _hash(str(root.resolve()), *map(repr, found)))
+    if not root.is_dir():
+        allowed = "a folder with train/<class>/* and test/<class>/*, or with <class>/*"
+        raise refuse("data", path, allowed, "Check the path.")
+    try:
+        folders = _class_folders(root)
+        _walk(str(root), "", found)
+    except OSError as e:
+        raise refuse("data", path, "a readable folder", f"{e.filename}: {e.strerror}.") from None
+    if not folders:
+        raise refuse("data", path, "a folder with a sub-folder for each class",
+                     "Put the images of each class into a folder of its own.")
+    return Listing(root, *_sort_files(found, folders), _hash(str(root.resolve()), repr(found)))
 
 
-def _hash(*parts): return hashlib.blake2b("\0".join(parts).encode("utf-8", "surrogateescape"), digest_size=16).hexdigest()
+def _hash(*parts):
+    text = "\0".join(parts).encode("utf-8", "surrogateescape")
+    return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
 def _walk(root, inside, found):
     "Append (path, size, time of writing, time of change) of every file, in the order of names."
-    for entry in sorted(os.scandir(os.path.join(root, inside)), key=lambda e: e.name):
+    for entry in sorted(os.scandir(f"{root}/{inside}"), key=lambda e: e.name):
         path = f"{inside}/{entry.name}" if inside else entry.name
         if entry.is_dir(): _walk(root, path, found)
-        else:
-            s = entry.stat(follow_symlinks=os.path.exists(entry.path) if entry.is_symlink() else True)
-            found.append((path, s.st_size, s.st_mtime_ns, s.st_ctime_ns))
+        else: found.append((path, *_times(entry)))
+
+
+def _times(entry):
+    "(size, time of writing, time of change) of a file; of the link itself where it leads nowhere."
+    s = entry.stat(follow_symlinks=not entry.is_symlink() or os.path.exists(entry.path))
+    return s.st_size, s.st_mtime_ns, s.st_ctime_ns
+
+
+def _is_hidden(name): return name.startswith(".") or name.lower() in _DROPPINGS
 
 
 def _class_folders(root):
-    "Folder of each class → (split, class), for every class folder there is, also for empty ones."
-    visible = lambda folder: sorted(f.name for f in folder.iterdir() if f.is_dir() and not _is_hidden(f.name))
+    "Folder of each class → (split, class), also for empty ones."
+    visible = lambda d: sorted(f.name for f in d.iterdir() if f.is_dir() and not _is_hidden(f.name))
     named = [f for f in visible(root) if f.lower() in _SPLITS]
-    if not named: return {f: ("all", f) for f in visible(root)}
     if len({_SPLITS[f.lower()] for f in named}) < len(named):
-        raise refuse("data", ", ".join(named), "one folder for each split", "Two of these mean the same: merge or rename them.")
+        raise refuse("data", ", ".join(named), "one folder for each split",
+                     "Two of these mean the same: merge or rename them.")
+    if not named: return {f: ("all", f) for f in visible(root)}
     return {f"{s}/{c}": (_SPLITS[s.lower()], c) for s in named for c in visible(root / s)}
 
 
-def _is_hidden(path): return any(p.startswith(".") or p.lower() in _DROPPINGS for p in path.split("/"))
-
-
-def _sort_files(paths, folders):
-    "Paths by split and class, and those that belong to none."
-    splits, others, hidden = {}, [], []
-    for split in ("train", "valid", "test", "all"):
-        if classes := {c: [] for s, c in folders.values() if s == split}: splits[split] = classes
-    depth = 1 if "all" in splits else 2
-    for path in paths:
-        home = folders.get("/".join(path.split("/")[:depth]))
-        if _is_hidden(path): hidden.append(path)
-        elif home and path.lower().endswith(EXTENSIONS): splits[home[0]][home[1]].append(path)
+def _sort_files(found, folders):
+    "Images by split and class; files that belong to none; hidden files."
+    there = {split for split, _ in folders.values()}
+    order = [s for s in ("train", "valid", "test", "all") if s in there]
+    splits = {s: {c: [] for t, c in folders.values() if t == s} for s in order}
+    homes, others, hidden = {}, [], []
+    for path, *_ in found:
+        folder, _, name = path.rpartition("/")
+        if folder not in homes: homes[folder] = _home(folder, folders)
+        home = homes[folder]
+        if home == "hidden" or _is_hidden(name): hidden.append(path)
+        elif home and name.lower().endswith(EXTENSIONS): splits[home[0]][home[1]].append(path)
         else: others.append(path)
     return splits, tuple(others), tuple(hidden)
 
-# %% ../nbs/01_data.ipynb #42fa2586
+
+def _home(folder, folders):
+    "(split, class) that a folder belongs to, or hidden, or None."
+    parts = folder.split("/")
+    if any(map(_is_hidden, parts)): return "hidden"
+    return next((folders[f] for n in (1, 2) if (f := "/".join(parts[:n])) in folders), None)
+
+# %% ../nbs/01_data.ipynb #33680102
 def cache_folder() -> Path:  # $EVA_CACHE, or else eva_nbs in the user's cache folder
     "Where decoded images are kept. It may be deleted at any time."
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("EVA_CACHE") or Path(base, "eva_nbs")).expanduser()
 
-
+# %% ../nbs/01_data.ipynb #c92771b3
 def cached_tensors(
     fingerprint: str | None,  # quick to compute and changed by every change of the source; None: not known
     content,  # function without arguments → str, a digest of the contents; called when the fingerprint is new
@@ -578,106 +644,154 @@ def _quietly(func):
 def _write(path, contents):
     with atomic_write(path, "wb") as f: f.write(contents)
 
-# %% ../nbs/01_data.ipynb #ba58d4f8
+# %% ../nbs/01_data.ipynb #7c64826e
+def _each(func, items, label, progress):
+    "`func` of each item, by a few threads, in order."
+    chunks = [items[k:k + 64] for k in range(0, len(items), 64)]
+    bar = tqdm(total=len(items), desc=label, unit="img", disable=not progress, leave=False,
+               mininterval=0.25, file=sys.stderr)
+    out = []
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, bar:
+        for part in pool.map(lambda chunk: [func(x) for x in chunk], chunks):
+            out += part
+            bar.update(len(part))
+    return out
+
+# %% ../nbs/01_data.ipynb #c35df576
+def _decode(paths, size, progress):
+    "Decode files into one tensor uint8 [N, H, W, 3]; name all that cannot be."
+    shapes, errors, out = Counter(), [], {}
+    def one(k):
+        try: image = open_image(paths[k], size)
+        except EvaError as e: return errors.append((k, e))
+        shapes[image.shape] += 1
+        all_images = out.setdefault(0, torch.empty(len(paths), *image.shape, dtype=torch.uint8))
+        if image.shape == all_images.shape[1:]: all_images[k] = torch.from_numpy(image.copy())
+    _each(one, range(len(paths)), "decoding", progress)
+    if errors: raise _damaged_images(sorted(errors, key=lambda e: e[0]), paths)
+    if len(shapes) > 1:
+        sizes = ", ".join(f"{h}×{w} ({n:,})" for (h, w, _), n in shapes.most_common(4))
+        raise refuse("size", f"None, for images of {len(shapes)} sizes: {sizes}",
+                     "a number, or (height, width)", "Pass e.g. size=64.")
+    return out[0]
+
+
+def _damaged_images(errors, paths):
+    if len(errors) == 1: return errors[0][1]
+    named = ", ".join(str(paths[k]) for k, _ in errors[:3]) + (", …" if len(errors) > 3 else "")
+    return refuse("images", f"{len(errors)} damaged files: {named}", "whole image files",
+                  "`eva_data FOLDER` lists them all; repair or delete them.")
+
+# %% ../nbs/01_data.ipynb #8d5c92af
+def _stratified(labels, n, seed):
+    "Positions [n], ascending, of images drawn from every class in proportion (largest remainders)."
+    counts = torch.bincount(labels).double()
+    ideal = counts * n / len(labels)
+    shares = ideal.floor().long()
+    rest = n - int(shares.sum())
+    shares[(ideal - shares).argsort(descending=True, stable=True)[:rest]] += 1
+    drawn = [_shuffled(labels == k, seed)[:m] for k, m in enumerate(shares.tolist())]
+    return torch.cat(drawn).sort().values
+
+# %% ../nbs/01_data.ipynb #f043ffe5
 def load_folder(
-    path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or with one split only
-    size=None,  # height and width in pixels, or (height, width), to scale and crop to; None: as they are
+    path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or just <class>/*
+    size=None,  # height and width in pixels, or (height, width), to bring all to; None: as they are
     cache: bool = True,  # keep the decoded images in `cache_folder()` for the next time
     seed: int = 0,  # of the split, where there is only one
     progress: bool = True,  # show progress while files are read
     test: float = 0.2,  # share of the images to test on, where there is only one split
 ) -> Splits:  # `paths` are relative to the folder
     "An image folder. Where there is `valid` and no `test`, `valid` becomes the test split."
+    check_number("test", test, low=0, high=0.9, open_low=True)
     listing, size = list_images(path), None if size is None else _hw(size)
-    files, name = listing.files, listing.root.resolve().name
-    classes = _class_names(listing)
-    images = _pixels(listing, size, cache, progress)
-    labels = torch.tensor([classes.index(c) for _, c, _ in files])
-    everything = ImageData(images, labels, classes, tuple(f for *_, f in files), name=name)
-    where = np.array([s for s, *_ in files])
-    parts = {s: replace(everything.subset(np.flatnonzero(where == s)), name=f"{name} {s}") for s in listing.splits}
-    if len(parts) == 1: return _halve(everything, check_number("test", test, low=0, high=0.9, open_low=True), seed)
+    name, classes = listing.root.resolve().name, _class_names(listing)
+    images, start, parts = _pixels(listing, size, cache, progress), 0, {}
+    for split, found in listing.splits.items():
+        counts = torch.tensor([len(f) for f in found.values()])
+        labels = torch.tensor([classes.index(c) for c in found]).repeat_interleave(counts)
+        part = images[start:(start := start + len(labels))]
+        paths = tuple(itertools.chain(*found.values()))
+        parts[split] = ImageData(part, labels, classes, paths, name=f"{name} {split}")
+    if len(parts) == 1: return _halve(replace(parts.popitem()[1], name=name), test, seed)
     if "test" not in parts: parts["test"] = parts.pop("valid")
-    if "train" not in parts: raise refuse("data", f"{path} with {', '.join(parts)}", "a train folder", "Name it train.")
+    if "train" not in parts:
+        raise refuse("data", f"{path} with {', '.join(parts)}", "a train folder", "Name it train.")
     return Splits(**parts, name=name)
 
 
 def _class_names(listing):
-    "The classes of all splits, which must agree; none may be empty in training."
-    first = next(iter(listing.splits))
+    "The classes of the first split. None may be empty, and the others may have no other ones."
+    first, names = next(iter(listing.splits.items()))
     for split, classes in listing.splits.items():
-        for name, files in classes.items():
-            if not files: raise refuse(f"class folder {split}/{name}" if split != "all" else f"class folder {name}", "no image", f"at least one of {', '.join(EXTENSIONS)}", "Fill or remove the folder.")
-            if name not in listing.splits[first]: raise refuse(f"class {name} of {split}", "not in " + first, ", ".join(listing.splits[first]), "Every class must be trained on.")
-    return tuple(listing.splits[first])
+        for c, files in classes.items():
+            if not files:
+                where = c if split == "all" else f"{split}/{c}"
+                raise refuse(f"class folder {where}", "no image", ", ".join(EXTENSIONS),
+                             "Fill or remove the folder.")
+            if c not in names:
+                raise refuse(f"class {c} of {split}", f"a class that {first} has not",
+                             ", ".join(names), "Every class must be trained on.")
+    return tuple(names)
 
 
 def _halve(data, test, seed):
     "Train and test from one split, stratified."
-    i = _stratified(data.labels, max(1, round(test * len(data))), seed)
-    rest = torch.ones(len(data), dtype=torch.bool)
-    rest[i] = False
-    return Splits(replace(data.subset(rest), name=f"{data.name} train"), replace(data.subset(i), name=f"{data.name} test"), name=data.name)
-
-
-def _stratified(labels, n, seed):
-    "Positions [n], ascending, of images drawn from every class in proportion (largest remainders)."
-    counts = torch.bincount(labels).double()
-    ideal = counts * n / len(labels)
-    shares = ideal.floor().long()
-    shares[(ideal - shares).argsort(descending=True, stable=True)[:n - int(shares.sum())]] += 1
-    return torch.cat([_shuffled(labels == k, seed)[:m] for k, m in enumerate(shares.tolist())]).sort().values
+    part = torch.zeros(len(data), dtype=torch.bool)
+    part[_stratified(data.labels, max(1, round(test * len(data))), seed)] = True
+    train, test = data.subset(~part), data.subset(part)
+    return Splits(replace(train, name=f"{data.name} train"),
+                  replace(test, name=f"{data.name} test"), name=data.name)
 
 
 def _pixels(listing, size, cache, progress):
     "All images of a listing, uint8 [N, H, W, 3], from the cache where they are in it."
-    paths = [listing.root / f for *_, f in listing.files]
-    if not paths: return torch.empty(0, 1, 1, 3, dtype=torch.uint8)
-    digest = lambda: _hash("images 1", str(size), *_each(_digest, paths, "reading", progress))
-    return cached_tensors(_hash(listing.fingerprint, str(size)), digest, lambda: dict(images=_decode(paths, size, progress)), cache)["images"]
+    paths = lambda: [listing.root / f for *_, f in listing.files]
+    digest = lambda: _hash("images 1", str(size), *_each(_digest, paths(), "reading", progress))
+    make = lambda: dict(images=_decode(paths(), size, progress))
+    fingerprint = _hash(listing.fingerprint, str(size))
+    return cached_tensors(fingerprint, digest, make, cache)["images"]
 
 
 def _digest(path):
     try: return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    except OSError as e: return e.strerror
+    except OSError as e: return str(e.strerror)
+
+# %% ../nbs/01_data.ipynb #1261fe2a
+def _fetch(name, root, download):
+    "See to it that all files of CIFAR are there and whole; returns a digest of their contents."
+    from torchvision import datasets
+    from torchvision.datasets.utils import download_and_extract_archive
+    kind, why = getattr(datasets, name.upper()), ""
+    if _damage(kind, root) and download:
+        try: download_and_extract_archive(kind.url, str(root), None, kind.filename, kind.tgz_md5)
+        except (OSError, RuntimeError, EOFError) as e:
+            why = f"Downloading {kind.url} failed ({_reason(e)})."
+    if damage := _damage(kind, root): raise _damaged_cifar(name, kind, root, damage, why)
+    return _hash(name, *(md5 for _, md5 in kind.train_list + kind.test_list))
 
 
-def _each(func, items, label, progress):
-    "`func` of each item, by a few threads, in order."
-    chunks = [items[k:k + 64] for k in range(0, len(items), 64)]
-    bar = tqdm(total=len(items), desc=label, unit="img", disable=not progress, leave=False, mininterval=0.25, file=sys.stderr)
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, bar:
-        out = []
-        for part in pool.map(lambda chunk: [func(x) for x in chunk], chunks):
-            out += part
-            bar.update(len(part))
-    return out
+def _damage(kind, root):
+    "File → what is wrong with it."
+    from torchvision.datasets.utils import check_integrity
+    listed = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])]
+    wrong = {}
+    for path, md5 in ((root / kind.base_folder / f, md5) for f, md5 in listed):
+        if not path.exists(): wrong[path] = "missing"
+        elif not check_integrity(str(path), md5):
+            wrong[path] = f"{path.stat().st_size:,} bytes with another MD5"
+    return wrong
 
 
-def _decode(paths, size, progress):
-    "Decode files into one tensor; name all that cannot be."
-    shapes, errors, out = Counter(), [], {}
-    def one(k):
-        try: image = open_image(paths[k], size)
-        except EvaError as e: return errors.append((k, e))
-        shapes[image.shape] += 1
-        out.setdefault("images", torch.empty(len(paths), *image.shape, dtype=torch.uint8))
-        if image.shape == out["images"].shape[1:]: out["images"][k] = torch.from_numpy(image.copy())
-    _each(one, range(len(paths)), "decoding", progress)
-    if errors: raise _damaged_images(errors, paths)
-    if len(shapes) > 1:
-        sizes = ", ".join(f"{h}×{w} ({n:,})" for (h, w, _), n in shapes.most_common(4))
-        raise refuse("size", f"None, for images of {len(shapes)} sizes: {sizes}", "a number, or (height, width)", "Pass e.g. size=64.")
-    return out["images"]
+def _damaged_cifar(name, kind, root, damage, why):
+    shown = ", ".join(f"{p.name} ({what})" for p, what in list(damage.items())[:3])
+    remedy = f"Delete {root / kind.base_folder} and load with download=True."
+    if why: remedy = (f"{why} Put {kind.filename} into {root} by hand, or use the data set shapes,"
+                      " which needs no download.")
+    return refuse(f"{name} in {root}", shown + (", …" if len(damage) > 3 else ""),
+                  "the published files, whole", remedy)
 
-
-def _damaged_images(errors, paths):
-    errors.sort(key=lambda e: e[0])
-    if len(errors) == 1: return errors[0][1]
-    named = ", ".join(str(paths[k]) for k, _ in errors[:3]) + (", …" if len(errors) > 3 else "")
-    return refuse("images", f"{len(errors)} damaged files: {named}", "whole image files", "`eva_data FOLDER` lists them all; repair or delete them.")
-
-# %% ../nbs/01_data.ipynb #8d8fa404
+# %% ../nbs/01_data.ipynb #dfa157c9
 _CIFAR = dict(cifar10="cifar-10-batches-py", cifar100="cifar-100-python")
 
 
@@ -690,6 +804,32 @@ def load_cifar10(
     return _load_cifar("cifar10", root, download, cache)
 
 
+def _load_cifar(name, root, download, cache):
+    root = Path(root).expanduser() if root else cache_folder() / "downloads"
+    folder = root / _CIFAR[name]
+    if not folder.is_dir(): _fetch(name, root, download)
+    files = sorted(os.scandir(folder), key=lambda e: e.name)
+    stamp = _hash(str(folder.resolve()), *(f"{e.name} {_times(e)}" for e in files))
+    digest, make = (lambda: _fetch(name, root, download)), lambda: _unpickle(name, root, download)
+    t = cached_tensors(stamp, digest, make, cache)
+    classes = bytes(t["classes"].tolist()).decode().split("\n")
+    part = lambda s: ImageData(t[s], t[f"{s}_labels"], classes, name=f"{name} {s}")
+    return Splits(part("train"), part("test"), name=name)
+
+
+def _unpickle(name, root, download):
+    "Both splits, read by torchvision."
+    from torchvision import datasets
+    _fetch(name, root, download)
+    kind, tensors = getattr(datasets, name.upper()), {}
+    for split in ("train", "test"):
+        data = kind(str(root), train=split == "train")
+        tensors[split] = torch.from_numpy(np.ascontiguousarray(data.data))
+        tensors[f"{split}_labels"] = torch.tensor(data.targets)
+    names = "\n".join(data.classes).encode()
+    return tensors | dict(classes=torch.tensor(list(names), dtype=torch.uint8))
+
+# %% ../nbs/01_data.ipynb #52d087b6
 def load_cifar100(
     root=None,  # folder to keep the download in; None: `cache_folder()/downloads`
     download: bool = True,  # fetch the archive where files are missing or damaged
@@ -697,56 +837,6 @@ def load_cifar100(
 ) -> Splits:  # 50,000 images to train on and 10,000 to test on, 32×32, a hundred classes
     "CIFAR-100 with its hundred fine labels (A. Krizhevsky, 2009), otherwise as `load_cifar10`."
     return _load_cifar("cifar100", root, download, cache)
-
-
-def _load_cifar(name, root, download, cache):
-    root = Path(root).expanduser() if root else cache_folder() / "downloads"
-    folder = root / _CIFAR[name]
-    if not folder.is_dir(): _fetch(name, root, download)
-    stamp = _hash(str(folder.resolve()), *(repr((e.name, *_times(e.stat()))) for e in sorted(os.scandir(folder), key=lambda e: e.name)))
-    t = cached_tensors(stamp, lambda: _fetch(name, root, download), lambda: _unpickle(name, root, download), cache)
-    classes = bytes(t["classes"].tolist()).decode().split("\n")
-    return Splits(*(ImageData(t[s], t[f"{s}_labels"], classes, name=f"{name} {s}") for s in ("train", "test")), name=name)
-
-
-def _times(s): return s.st_size, s.st_mtime_ns, s.st_ctime_ns
-
-
-def _fetch(name, root, download):
-    "See to it that all files are there and whole; returns a digest of their contents."
-    from torchvision import datasets
-    from torchvision.datasets.utils import download_and_extract_archive
-    kind, why = getattr(datasets, name.upper()), ""
-    if _damage(kind, root) and download:
-        try: download_and_extract_archive(kind.url, str(root), filename=kind.filename, md5=kind.tgz_md5)
-        except (OSError, RuntimeError, EOFError) as e: why = f"Downloading {kind.url} failed ({_reason(e)})."
-    if damage := _damage(kind, root): raise _damaged_cifar(name, kind, root, damage, why)
-    return _hash(name, *(md5 for _, md5 in kind.train_list + kind.test_list))
-
-
-def _damage(kind, root):
-    "What is wrong with which file."
-    from torchvision.datasets.utils import check_integrity
-    listed, folder = [*kind.train_list, *kind.test_list, (kind.meta["filename"], kind.meta["md5"])], root / kind.base_folder
-    wrong = lambda path: f"{path.stat().st_size:,} bytes with another MD5" if path.exists() else "missing"
-    return {folder / f: wrong(folder / f) for f, md5 in listed if not check_integrity(str(folder / f), md5)}
-
-
-def _damaged_cifar(name, kind, root, damage, why):
-    shown = ", ".join(f"{p.name} ({what})" for p, what in list(damage.items())[:3]) + (", …" if len(damage) > 3 else "")
-    remedy = (f"Put {kind.filename} into {root} by hand, or use the data set shapes, which needs no download." if why
-              else f"Delete {root / kind.base_folder} and load with download=True.")
-    return refuse(f"{name} in {root}", shown, "the published files, whole", f"{why} {remedy}")
-
-
-def _unpickle(name, root, download):
-    "Both splits by torchvision, which verifies the files once more."
-    _fetch(name, root, download)
-    from torchvision import datasets
-    train, test = (getattr(datasets, name.upper())(str(root), train=t) for t in (True, False))
-    tensors = {s: torch.from_numpy(np.ascontiguousarray(d.data)) for s, d in dict(train=train, test=test).items()}
-    labels = dict(train_labels=torch.tensor(train.targets), test_labels=torch.tensor(test.targets))
-    return tensors | labels | dict(classes=torch.tensor(list("\n".join(train.classes).encode()), dtype=torch.uint8))
 
 # %% ../nbs/01_data.ipynb #527c2e8c
 def load_data(
@@ -837,3 +927,192 @@ def imbalanced(
     wanted = torch.minimum(counts, (counts.max() * float(ratio) ** -where.double()).round().long().clamp(min=1))
     i = torch.cat([_shuffled(data.labels == k, seed)[:n] for k, n in enumerate(wanted.tolist())]).sort().values
     return replace(data.subset(i), name=f"{data.name}, imbalanced {ratio:g}:1")
+
+# %% ../nbs/01_data.ipynb #4321f892
+def examine_image(
+    path,  # an image file
+) -> dict:  # format, mode, height, width, digest, thumbnail (uint8 [16, 16]) and error ("" when it is sound)
+    "All that an audit wants to know about one picture. Never raises: what is wrong stands under `error`."
+    about = dict(format="", mode="", height=0, width=0, digest="", thumbnail=np.zeros((16, 16), np.uint8), error="")
+    try:
+        contents = Path(path).read_bytes()
+        with Image.open(BytesIO(contents)) as image: about |= dict(format=image.format, mode=image.mode)
+        pixels = open_image(contents)
+    except (EvaError, OSError, SyntaxError, ValueError) as e:
+        reason = str(e).split("(")[-1].split(")")[0] if isinstance(e, EvaError) else _reason(e)
+        return about | dict(error=reason)
+    small = Image.fromarray(pixels).convert("L").resize((16, 16), Image.Resampling.BOX)
+    digest = hashlib.blake2b(pixels.tobytes() + repr(pixels.shape).encode(), digest_size=16).hexdigest()
+    return about | dict(height=pixels.shape[0], width=pixels.shape[1], digest=digest, thumbnail=np.asarray(small))
+
+# %% ../nbs/01_data.ipynb #72d15b09
+def near_duplicates(
+    thumbnails,  # uint8 [N, 16, 16] greys
+    similarity: float = 0.98,  # correlation from which on two pictures count as nearly the same, in (0, 1]
+    most: int = 10_000,  # at most so many pairs
+) -> list:  # of (i, j, correlation) with i < j, the most similar first
+    "All pairs of thumbnails that are the same up to contrast and brightness."
+    x = torch.as_tensor(np.asarray(thumbnails)).float().reshape(-1, 1, 16, 16)
+    fine, coarse = _unit(x), _unit(F.avg_pool2d(x, 2))
+    pairs = torch.empty(3, 0, dtype=torch.float64)
+    for block in torch.arange(len(x)).split(2048):
+        if not len(block): break
+        i, j = (coarse[block] @ coarse[block[0]:].T > similarity - 0.01).triu(1).nonzero().T + block[0]
+        r = torch.cat([(fine[a] * fine[b]).sum(1) for a, b in zip(i.split(2**16), j.split(2**16))] or [x.new_empty(0)])
+        pairs = torch.cat([pairs, torch.stack([i.double(), j.double(), r.double()])[:, r >= similarity]], 1)
+        pairs = pairs[:, pairs[2].argsort(descending=True, stable=True)[:most]]
+    return [(int(i), int(j), r) for i, j, r in pairs.T.tolist()]
+
+
+def _unit(x):
+    "Centred vectors of length 1; pictures without any contrast become zero, similar to nothing."
+    x = x.flatten(1)
+    x = x - x.mean(1, keepdim=True)
+    length = x.norm(dim=1, keepdim=True)
+    return torch.where(length > x.shape[1] ** 0.5, x / length.clamp(min=1e-9), 0.0)
+
+# %% ../nbs/01_data.ipynb #a776b781
+@dataclass(frozen=True, eq=False)
+class Audit:
+    "What is in a folder of images, and what is wrong with it."
+    listing: Listing  # what lies in the folder
+    files: pd.DataFrame  # a row for each image: split, class, path, format, mode, height, width, digest, error
+    near: pd.DataFrame  # a row for each pair of near duplicates: a, b (positions in `files`), similarity
+
+    @property
+    def ok(self) -> bool: return not (self.findings.level == "wrong").any()
+
+    @property
+    def counts(self) -> pd.DataFrame:  # number of sound images, classes down, splits across
+        table = {s: {c: 0 for c in classes} for s, classes in self.listing.splits.items()}
+        for (s, c), n in self.files[self.files.error == ""].groupby(["split", "class"]).size().items(): table[s][c] = int(n)
+        return pd.DataFrame(table).fillna(0).astype(int).sort_index()
+
+    @cached_property
+    def findings(self) -> pd.DataFrame:  # level ("wrong" or "look"), what, n, examples (a list of paths)
+        rows = [*_broken(self), *_repeated(self), *_noteworthy(self)]
+        return pd.DataFrame([r for r in rows if r[2]], columns=["level", "what", "n", "examples"])
+
+
+def _broken(audit):
+    "Findings about files that cannot be used and classes that are not there."
+    bad, splits = audit.files[audit.files.error != ""], audit.listing.splits
+    yield "wrong", "damaged files", len(bad), [f"{p} ({e})" for p, e in zip(bad.path, bad.error)]
+    empty = [f"{s}/{c}" for s, classes in splits.items() for c, files in classes.items() if not files]
+    yield "wrong", "empty classes", len(empty), empty
+    every = {c for classes in splits.values() for c in classes}
+    missing = [f"{c} not in {s}" for s, classes in splits.items() for c in sorted(every - set(classes))]
+    yield "wrong", "classes missing from a split", len(missing), missing
+
+
+def _repeated(audit):
+    "Findings about images that are there more than once."
+    groups = [g for _, g in audit.files[audit.files.error == ""].groupby("digest", sort=False) if len(g) > 1]
+    show = lambda groups: [" = ".join(g.path) for g in groups]
+    leaks = [g for g in groups if g.split.nunique() > 1]
+    torn = [g for g in groups if g["class"].nunique() > 1]
+    plain = [g for g in groups if g.groupby(["split", "class"]).size().max() > 1]
+    yield "wrong", "one image in two splits", len(leaks), show(leaks)
+    yield "wrong", "one image in two classes", len(torn), show(torn)
+    yield "wrong", "exact duplicates within a class", len(plain), show(plain)
+    pairs = audit.near.assign(across=[audit.files.split[a] != audit.files.split[b] for a, b in zip(audit.near.a, audit.near.b)])
+    for across, where in ((True, "across splits"), (False, "within a split")):
+        some = pairs[pairs.across == across]
+        yield "look", f"near duplicates {where}", len(some), [f"{audit.files.path[a]} ≈ {audit.files.path[b]} ({s:.3f})" for a, b, s in zip(some.a, some.b, some.similarity)]
+
+
+def _noteworthy(audit):
+    "Findings about what may well be meant."
+    sound, listing = audit.files[audit.files.error == ""], audit.listing
+    for what, kinds in dict(sizes=[f"{w}×{h}" for h, w in zip(sound.height, sound.width)], modes=sound["mode"], formats=sound.format).items():
+        tally = Counter(kinds).most_common()
+        yield "look", f"several {what}", len(tally) if len(tally) > 1 else 0, [f"{k}: {n:,}" for k, n in tally]
+    first = audit.counts.iloc[:, 0]
+    full = first[first > 0]
+    if len(full) and full.max() >= 3 * full.min():
+        yield "look", f"imbalance {full.max() / full.min():.1f} : 1 in {first.name}", len(full), [f"{c}: {n:,}" for c, n in full.sort_values().items()]
+    if "test" not in listing.splits: yield "look", "no test split", 1, ["images will be split by seed, or valid is taken"]
+    yield "look", "files that are no images", len(listing.others), list(listing.others)
+    yield "look", "hidden files", len(listing.hidden), list(listing.hidden)
+
+
+def audit_data(
+    path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or <class>/*
+    near: bool = True,  # look for near duplicates too (a matter of the square of the number of images)
+    progress: bool = True,  # show progress while files are read
+) -> Audit:  # `.ok`, `.findings`, `.counts`, `.files`, `.plot()`
+    "Decode every image of a folder and find what is wrong. Changes nothing and keeps nothing."
+    listing = list_images(path)
+    about = _each(examine_image, [listing.root / f for *_, f in listing.files], "examining", progress)
+    table = pd.DataFrame(listing.files, columns=["split", "class", "path"])
+    columns = ["format", "mode", "height", "width", "digest", "error"]
+    table = table.join(pd.DataFrame([[a[c] for c in columns] for a in about], columns=columns))
+    unique = np.flatnonzero((table.error == "") & ~table.digest.duplicated()) if near else []
+    pairs = near_duplicates(np.stack([about[k]["thumbnail"] for k in unique])) if len(unique) else []
+    pairs = pd.DataFrame([(unique[i], unique[j], s) for i, j, s in pairs], columns=["a", "b", "similarity"])
+    return Audit(listing, table, pairs)
+
+# %% ../nbs/01_data.ipynb #63c6c022
+@patch
+def __repr__(self: Audit):
+    verdict = "sound" if self.ok else "NOT SOUND"
+    lines = [f"{self.listing.root.name}: {len(self.files):,} images in {len(self.counts)} classes: {verdict}", "", self.counts.to_string()]
+    for f in self.findings.itertuples():
+        more = [f"… and {len(f.examples) - 5:,} more"] if len(f.examples) > 5 else []
+        lines += ["", f"[{f.level}] {f.what}: {f.n:,}", *(f"    {e}" for e in f.examples[:5] + more)]
+    return "\n".join(lines)
+
+
+@patch
+def _repr_markdown_(self: Audit):
+    verdict = "sound" if self.ok else "**not sound**"
+    lines = [f"**{self.listing.root.name}**: {len(self.files):,} images in {len(self.counts)} classes: {verdict}", "",
+             "| | finding | number | for example |", "|---|---|---:|---|"]
+    for f in self.findings.itertuples():
+        examples = "<br>".join(f"`{e}`" for e in f.examples[:3]) + (" …" if len(f.examples) > 3 else "")
+        lines.append(f"| {f.level} | {f.what} | {f.n:,} | {examples} |")
+    return "\n".join(lines)
+
+# %% ../nbs/01_data.ipynb #758cf6a7
+@patch
+def worst_pairs(
+    self: Audit,
+    n: int = 8,  # at most so many pairs
+) -> list:  # of (finding, path, path), the gravest first
+    "Pairs of pictures that should not both be there."
+    sign = {"wrong": " = ", "look": " ≈ "}
+    pairs = [(f.what, *e.split(sign[f.level])[:2]) for f in self.findings.itertuples() for e in f.examples if sign[f.level] in e]
+    return [(what, a, b.rsplit(" (", 1)[0] if what.startswith("near") else b) for what, a, b in pairs][:n]
+
+
+@patch
+def plot(
+    self: Audit,
+    n: int = 8,  # at most so many pairs
+    axes=None,  # Axes to draw into, two for each pair; None makes a figure
+) -> np.ndarray:  # the Axes, two for each pair
+    "The worst pairs, side by side."
+    pairs = self.worst_pairs(n)
+    if not pairs:
+        ax = show_images(np.full((1, 24, 96, 3), 255, np.uint8), scale=4, axes=axes)
+        ax[0].text(48, 12, "no image is there twice", ha="center", va="center", fontsize=9)
+        return ax
+    images = np.stack([open_image(self.listing.root / p, (96, 96)) for _, a, b in pairs for p in (a, b)])
+    titles = [f"{what if k == 0 else ''}\n{p}" for what, *both in pairs for k, p in enumerate(both)]
+    axes = show_images(images, ncols=4, scale=1.7, axes=_grid(len(images), 4, 1.7, titles, (96, 96)) if axes is None else axes)
+    for ax, title in zip(axes, titles): ax.set_title(title, fontsize=7.5, pad=3, loc="left")
+    return axes
+
+# %% ../nbs/01_data.ipynb #376cc490
+@call_parse
+@command
+def eva_data(
+    path: str,  # folder with train/<class>/* and test/<class>/*, or <class>/*
+    figure: str = None,  # file for a picture of the worst pairs, for example worst.png
+    no_near: bool = False,  # do not look for near duplicates
+) -> int:  # exit code: 0 when the data are sound, 1 when something is wrong
+    "Audit a folder of images: counts, damaged files, duplicates, leakage from train to test, imbalance."
+    audit = audit_data(path, near=not no_near)
+    print(audit)
+    if figure: audit.plot()[0].figure.savefig(figure, dpi=100)
+    return int(not audit.ok)

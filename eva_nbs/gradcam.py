@@ -8,7 +8,7 @@ __all__ = ['MAPS', 'WEIGHTS', 'METHODS', 'as_input', 'untouched', 'spatial_layer
            'layercam_map', 'eigencam_map', 'scorecam_weights', 'ablationcam_weights', 'guided_backprop', 'CamResult',
            'enlarged', 'grad_cam', 'overlay', 'panel', 'show_cams', 'show_layers', 'show_mistake_cams']
 
-# %% ../nbs/08_gradcam.ipynb #4d056c97
+# %% ../nbs/08_gradcam.ipynb #98785423
 import sys, warnings, weakref
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .core import check_choice, check_number, eval_mode, keep_rng, refuse, unwrap
-from .interpret import captions, mistakes, normalized
+from .interpret import captions, mistakes, normalized, show_mistakes
 
 # %% ../nbs/08_gradcam.ipynb #ca68401a
 def as_input(
@@ -580,7 +580,7 @@ def show_layers(
     for ax, name in zip(axes[:, 0], ("input", *layers)): ax.set_ylabel(name, fontsize=8)
     return _finish(fig, axes, cams, layers)
 
-# %% ../nbs/08_gradcam.ipynb #c5f55b88
+# %% ../nbs/08_gradcam.ipynb #65af0bd2
 def show_mistake_cams(
     model: nn.Module,  # the classifier
     data,  # the `ImageData` that was predicted
@@ -597,7 +597,7 @@ def show_mistake_cams(
     "Misclassified images, each beside the maps for the class predicted and for the actual class."
     if stats is None: raise refuse("stats", None, "the ChannelStats that the model was trained with")
     which = mistakes(preds, n, order, seed)
-    if not len(which): raise refuse("preds", "no mistakes", "predictions with at least one")
+    if not len(which): return show_mistakes(preds, data)
     images, m, titles = data.images[which], len(which), captions(preds, which)
     xb, ncols = normalized(images, stats), min(ncols, m)
     cams = grad_cam(model, torch.cat([xb, xb]), torch.cat([preds.labels[which], preds.targets[which]]), layer, method)

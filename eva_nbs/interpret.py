@@ -43,8 +43,8 @@ def normalized(
     mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (stats.mean, stats.std))
     return (x - mean) / std
 
-# %% ../nbs/07_interpret.ipynb #7573157e
-@dataclass(frozen=True, eq=False)
+# %% ../nbs/07_interpret.ipynb #709a8c26
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     "What a model said about every image of a data set, on the CPU, in the data set's order."
     log_probs: torch.Tensor  # float32 `[N, C]`, natural logarithms of the class probabilities
@@ -186,11 +186,11 @@ def accuracy_interval(
     It covers the choice of test images, not the seed: for that, train again (see `agreement`)."""
     return tuple(float(v) for v in wilson_interval(preds.correct.sum().item(), len(preds), level))
 
-# %% ../nbs/07_interpret.ipynb #b2fe8f77
+# %% ../nbs/07_interpret.ipynb #844b17e6
 @patch
-def _repr_markdown_(self: Predictions) -> str:
+def __repr__(self: Predictions) -> str:
     low, high = accuracy_interval(self)
-    return (f"**{self.accuracy:.1%}** of {len(self):,} images right "
+    return (f"{self.accuracy:.1%} of {len(self):,} images right "
             f"(95 % interval {low:.1%} to {high:.1%}), {len(self.wrong):,} wrong; "
             f"mean loss {self.losses.mean():.3f}; {len(self.classes)} classes"
             + (f"; {self.name}" if self.name else ""))

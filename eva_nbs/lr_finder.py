@@ -124,16 +124,18 @@ def resample(
     noise = np.random.default_rng(0).normal(0, jumps, (len(lrs), times))
     return np.asarray(lrs)[_steepest(lrs, w @ (curve[:, None] + noise))]
 
-# %% ../nbs/05_lr_finder.ipynb #782d40d3
+# %% ../nbs/05_lr_finder.ipynb #816f30c2
 def _noise_left(losses, sigma):
-    "The standard deviation that a Gaussian window of width `sigma` leaves of white noise."
-    return noise_level(losses) / math.sqrt(max(2 * math.sqrt(math.pi) * sigma, 1))
+    "The standard deviation that a Gaussian window of width `sigma` leaves of white noise (> rounding)."
+    rounding = 1e-6 * float(np.median(np.abs(losses)))
+    return rounding + noise_level(losses) / math.sqrt(max(2 * math.sqrt(math.pi) * sigma, 1))
 
 
 def rise(
     lrs,  # float [n], rising, > 0
     losses,  # float [n], finite
     sigma: float,  # width of the smoothing window in points
+    exploded: bool = False,  # whether the sweep ended in an explosion that may not show in `losses`
 ) -> tuple[float, bool]:  # the last rate before the loss rises, and whether a rise was seen
     "How far the rate may go: to where the smoothed loss begins to rise from its floor."
     curve = smooth(cap_losses(losses), sigma)
@@ -141,10 +143,10 @@ def rise(
     fall = curve[: floor + 1].max() - curve[floor]
     limit = curve[floor] + max(0.1 * fall, 2 * _noise_left(losses, sigma))
     above = np.nonzero(curve[floor:] > limit)[0]
-    end = floor + above[0] - 1 if len(above) else len(lrs) - 1
-    return float(lrs[end]), bool(len(above))
+    if len(above): return float(lrs[floor + above[0] - 1]), True
+    return (float(max(lrs[-1] / 3, lrs[0])), True) if exploded else (float(lrs[-1]), False)
 
-# %% ../nbs/05_lr_finder.ipynb #dddc9dd8
+# %% ../nbs/05_lr_finder.ipynb #563c29d7
 @dataclass(frozen=True)
 class Reading:
     "What a curve says about the rate."
@@ -170,7 +172,7 @@ def _point(lrs, curve, end) -> tuple[float, str]:
     i, floor = int(_steepest(lrs, curve[:, None])[0]), int(curve.argmin())
     fall = curve[: floor + 1].max() - curve[floor]
     reason = f"steepest fall of the smoothed loss (by {fall:.2g} in all, floor at {lrs[floor]:.2g})"
-    if lrs[i] >= end / 10**1.5: return float(lrs[i]), reason
+    if lrs[i] >= end / 10**1.5: return float(min(lrs[i], end)), reason
     return end / 10**1.5, (f"1.5 powers of ten below the rise at {end:.2g}; the steepest fall, at "
                            f"{lrs[i]:.2g}, lies further down")
 
@@ -197,11 +199,12 @@ def _advice(lrs, losses, clear, seen) -> str:
     if clear: return ""
     return "the fall is hardly above the noise: take more steps or larger batches"
 
-# %% ../nbs/05_lr_finder.ipynb #bcb5f623
+# %% ../nbs/05_lr_finder.ipynb #7c871d4e
 def read_curve(
     lrs,  # float [n], rising, > 0
     losses,  # float [n], finite
     sigma: float | None = None,  # smoothing window in points; None: 6 % of the points, at least 2
+    exploded: bool = False,  # whether the sweep ended because of an explosion
 ) -> Reading:  # always with numbers; `confidence` and `warning` say what they are worth
     "Read point, range and confidence from the losses of a range test."
     lrs, losses = np.asarray(lrs, float), np.asarray(losses, float)
@@ -209,7 +212,7 @@ def read_curve(
         return _guess(lrs, "too few points", f"only {len(lrs)} losses: more steps, or a lower lr_start")
     sigma = max(2.0, 0.06 * len(lrs)) if sigma is None else sigma
     capped = cap_losses(losses)
-    curve, (end, seen) = smooth(capped, sigma), rise(lrs, losses, sigma)
+    curve, (end, seen) = smooth(capped, sigma), rise(lrs, losses, sigma, exploded)
     floor = int(curve.argmin())
     if floor < 2: return _guess(lrs[:2], "the loss only rises", f"lower lr_start below {lrs[0]:.2g}")
     clear = bool(curve[: floor + 1].max() - curve[floor] > 5 * _noise_left(losses, sigma))
@@ -219,7 +222,7 @@ def read_curve(
     return Reading(point, min(_begin(lrs, curve, end), point), end, min(low, point), max(high, point),
                    reason, _confidence(low, high, clear, seen), _advice(lrs, losses, clear, seen))
 
-# %% ../nbs/05_lr_finder.ipynb #983c109d
+# %% ../nbs/05_lr_finder.ipynb #5e4b83da
 @dataclass(frozen=True)
 class LRFind:
     "What a range test saw, and what it suggests. All rates are those of the fastest parameter group."
@@ -247,18 +250,19 @@ class LRFind:
 
 def _result(lrs, runs, training, curve, stop_reason, sigma) -> LRFind:
     "Read the mean of the sweeps, and each by itself for the spread."
-    losses, read = runs.mean(0), lambda y: read_curve(lrs, y, sigma)
+    exploded = stop_reason.startswith(("diverged", "non-finite"))
+    losses, read = runs.mean(0), lambda y: read_curve(lrs, y, sigma, exploded)
     sigma = max(2.0, 0.06 * len(lrs)) if sigma is None else sigma
     return LRFind(lrs=lrs, losses=losses, smoothed=smooth(cap_losses(losses), sigma),
                   **asdict(read(losses)), stop_reason=stop_reason, curve=curve, runs=runs,
                   points=np.array([read(y).suggestion for y in runs]), training=training)
 
-# %% ../nbs/05_lr_finder.ipynb #8206e6ae
+# %% ../nbs/05_lr_finder.ipynb #311ab940
 def _limits(losses, smoothed):
     "The part of the loss axis that is worth looking at."
     low, high = min(losses.min(), smoothed.min()), smoothed.max()
     room = max(high - low, 1e-9)
-    return low - 0.22 * room, high + 0.35 * room
+    return low - 0.2 * room, high + 0.6 * room
 
 
 @patch
@@ -414,7 +418,7 @@ def _pair(batch, device):
         raise refuse("loader", f"a batch of type {type(batch).__name__}", "batches (inputs, targets)")
     return batch[0].to(device, non_blocking=True), batch[1].to(device, non_blocking=True)
 
-# %% ../nbs/05_lr_finder.ipynb #84e579f3
+# %% ../nbs/05_lr_finder.ipynb #33d30a29
 @dataclass
 class _Step:
     "One training step; calling it returns the loss, unread, followed by the validation figure."
@@ -429,7 +433,7 @@ class _Step:
 
     def __call__(self):
         self.optimizer.zero_grad()
-        total = sum(self.backward(*next(self.batches)) for _ in range(self.accumulate))
+        total = sum([self.backward(*next(self.batches)) for _ in range(self.accumulate)])
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return torch.stack([total, self.validate()]) if self.validate else total[None]
@@ -463,13 +467,14 @@ def evaluate_curve(
     if n == 0: raise refuse("valid_loader", "no batches", "at least one batch")
     return total / n
 
-# %% ../nbs/05_lr_finder.ipynb #24e0274e
+# %% ../nbs/05_lr_finder.ipynb #d365574c
 def _sweep(step, optimizer, lrs, rule: StopRule, every: int, bar):
     "Run steps at rising rates until the rule says stop: figures [n, 1 or 2] and the reason."
     waiting, rows, why, shares = [], [], None, group_shares(optimizer)
 
     def look():
-        for row in (torch.stack(waiting).tolist() if waiting else ()):
+        figures, waiting[:] = torch.stack(waiting).tolist() if waiting else (), []
+        for row in figures:
             reason = rule.see(row[0])
             if not (reason or "").startswith("non-finite"): rows.append(row)
             if reason: return reason
@@ -481,7 +486,6 @@ def _sweep(step, optimizer, lrs, rule: StopRule, every: int, bar):
             bar.update()
             if len(waiting) == every:
                 why = look()
-                waiting.clear()
                 if why: break
     except StopIteration: why = look() or f"data ended: after {len(rows)} of {len(lrs)} steps"
     except KeyboardInterrupt: why = look() or f"interrupted: after {len(rows)} of {len(lrs)} steps"

@@ -8,7 +8,7 @@ __all__ = ['NORMS', 'MODELS', 'norm_layer', 'BasicBlock', 'resnet18', 'ResBlock'
            'show_receptive_fields', 'Diagram', 'diagram', 'show_feature_maps', 'first_conv', 'show_filters',
            'layer_stats', 'plot_layer_stats', 'kaiming_init']
 
-# %% ../nbs/03_models.ipynb #49aad627
+# %% ../nbs/03_models.ipynb #2bec0811
 import copy, difflib, inspect, re
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
@@ -23,8 +23,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
-from .core import COLORS, EvaError, check_choice, check_number, eval_mode, new_axes, refuse
-from .core import unchanged, unwrap
+from .core import COLORS, check_choice, check_number, new_axes, refuse, unchanged, unwrap
 
 # %% ../nbs/03_models.ipynb #4075c9a7
 def _group_norm(channels):
@@ -58,9 +57,9 @@ def norm_layer(
     if norm == "layer" and shortcut: return nn.BatchNorm2d(channels)
     return NORMS[norm](channels)
 
-# %% ../nbs/03_models.ipynb #8e208f76
+# %% ../nbs/03_models.ipynb #729a2689
 class BasicBlock(nn.Module):
-    "Two 3×3 convolutions and a skip around them, projected where the shape changes (He et al. 2016)."
+    "Two 3×3 convolutions and a skip, projected where the shape changes (He et al. 2016)."
     def __init__(
         self,
         c_in: int,  # channels that come in, ≥ 1
@@ -87,7 +86,7 @@ class BasicBlock(nn.Module):
         y = torch.relu(self.norm1(self.conv1(x)))
         return torch.relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 
-# %% ../nbs/03_models.ipynb #0665f202
+# %% ../nbs/03_models.ipynb #db4b0881
 def _check_net(num_classes, width):
     "Refuse numbers of classes and channels that no net can have."
     check_number("num_classes", num_classes, low=1, integer=True)
@@ -108,18 +107,20 @@ def _two_blocks(c_in, c_out, stride, norm):
 def resnet18(
     num_classes: int = 10,  # logits per image, ≥ 1
     norm: str = "batch",  # as in `norm_layer`
-    width: int = 64,  # channels of stem and layer1, ≥ 1; the later layers have 2, 4 and 8 times as many
+    width: int = 64,  # channels of stem and layer1, ≥ 1; the others have 2, 4 and 8 times as many
 ) -> nn.Sequential:  # float [N, 3, H, W] -> logits float [N, num_classes]
     "ResNet-18 with a stem for small images: maps of 1, 1/2, 1/4 and 1/8 of the image's size."
     _check_net(num_classes, width)
     w = width
-    stem = nn.Sequential(nn.Conv2d(3, w, 3, 1, 1, bias=norm == "none"), norm_layer(norm, w), nn.ReLU())
+    conv = nn.Conv2d(3, w, 3, 1, 1, bias=norm == "none")
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * w, num_classes))
-    return _net(stem=stem, layer1=_two_blocks(w, w, 1, norm), layer2=_two_blocks(w, 2 * w, 2, norm),
-                layer3=_two_blocks(2 * w, 4 * w, 2, norm), layer4=_two_blocks(4 * w, 8 * w, 2, norm),
-                head=head)
+    return _net(
+        stem=nn.Sequential(conv, norm_layer(norm, w), nn.ReLU()),
+        layer1=_two_blocks(w, w, 1, norm), layer2=_two_blocks(w, 2 * w, 2, norm),
+        layer3=_two_blocks(2 * w, 4 * w, 2, norm), layer4=_two_blocks(4 * w, 8 * w, 2, norm),
+        head=head)
 
-# %% ../nbs/03_models.ipynb #fd81d6cc
+# %% ../nbs/03_models.ipynb #a0ee770e
 def _conv_bn_relu(c_in, c_out, bias=False, pool=False):
     "The layers of a 3×3 convolution with its norm; the pool comes before the norm, as specified."
     conv = nn.Conv2d(c_in, c_out, 3, 1, 1, bias=bias)
@@ -133,7 +134,8 @@ class ResBlock(nn.Module):
         channels: int,  # channels in and out, ≥ 1
     ):
         super().__init__()
-        self.residual = nn.Sequential(*_conv_bn_relu(channels, channels), *_conv_bn_relu(channels, channels))
+        twice = [*_conv_bn_relu(channels, channels), *_conv_bn_relu(channels, channels)]
+        self.residual = nn.Sequential(*twice)
 
     def forward(
         self,
@@ -167,7 +169,7 @@ def custom_resnet(
         layer3=nn.Sequential(*_conv_bn_relu(4 * w, 8 * w, b, pool=True), ResBlock(8 * w)),
         head=_max_head(8 * w, num_classes, head))
 
-# %% ../nbs/03_models.ipynb #f091e548
+# %% ../nbs/03_models.ipynb #c2a0b8cd
 def _separable(c_in, c_out):
     "The layers of a depthwise separable convolution with its norm."
     depthwise = nn.Conv2d(c_in, c_in, 3, 1, 1, groups=c_in, bias=False)
@@ -176,7 +178,8 @@ def _separable(c_in, c_out):
 
 def _transition(c_in, c_out):
     "The layers that cut channels and halve the map."
-    return [nn.Conv2d(c_in, c_out, 1, bias=False), nn.BatchNorm2d(c_out), nn.ReLU(), nn.MaxPool2d(2)]
+    conv = nn.Conv2d(c_in, c_out, 1, bias=False)
+    return [conv, nn.BatchNorm2d(c_out), nn.ReLU(), nn.MaxPool2d(2)]
 
 
 def plain_cnn(
@@ -219,11 +222,12 @@ def count_parameters(
     "How many numbers the model has learnt or is to learn. Buffers do not count."
     return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
 
-# %% ../nbs/03_models.ipynb #ba3845a1
+# %% ../nbs/03_models.ipynb #07cc4fe9
 def _children(model, prefix=""):
     "The direct children, with the members of lists and dicts in place of these."
     for name, child in model.named_children():
-        if isinstance(child, (nn.ModuleList, nn.ModuleDict)): yield from _children(child, f"{prefix}{name}.")
+        holder = isinstance(child, (nn.ModuleList, nn.ModuleDict))
+        if holder: yield from _children(child, f"{prefix}{name}.")
         else: yield prefix + name, child
 
 
@@ -238,14 +242,14 @@ def stages(
         parts = dict(_children(part, f"{prefix}."))
     return parts or {"model": model}
 
-# %% ../nbs/03_models.ipynb #19bd32a9
+# %% ../nbs/03_models.ipynb #80b86e2b
 @contextmanager
 def _capturing(modules, keep):
-    "Inside, every call of one of `modules` (name -> module) hands its output to `keep(name, output)`."
+    "Inside, each of `modules` (name -> module) hands its output to `keep(name, output)`."
     hook = lambda name: lambda module, args, output: keep(name, output)
     handles = []
     try:
-        for name, module in modules.items(): handles.append(module.register_forward_hook(hook(name)))
+        for name, m in modules.items(): handles.append(m.register_forward_hook(hook(name)))
         yield
     finally:
         for handle in handles: handle.remove()
@@ -263,8 +267,8 @@ def _pick_layers(model, layers):
 def _no_layer(model, name, known):
     "The error for a layer that is not there: the stages are named, and what the name resembles."
     close = difflib.get_close_matches(str(name), known, 1, 0.5)
-    return refuse("layer", name, f"a name in model.named_modules(), such as {', '.join(stages(model))}",
-                  f"Did you mean {close[0]}?" if close else "")
+    allowed = f"a name in model.named_modules(), such as {', '.join(stages(model))}"
+    return refuse("layer", name, allowed, f"Did you mean {close[0]}?" if close else "")
 
 
 def activations(
@@ -281,7 +285,7 @@ def activations(
         unwrap(model).train(train)(xb)
     return seen
 
-# %% ../nbs/03_models.ipynb #b95297e3
+# %% ../nbs/03_models.ipynb #8fa95873
 @dataclass(frozen=True)
 class Summary:
     "The layers of a model and what they cost for one image; shows itself as a table."
@@ -301,16 +305,17 @@ class Summary:
     def __repr__(self): return "\n".join([self.table.to_string(index=False), "", self.totals])
 
     def _repr_markdown_(self):
-        head = ["| layer | kind | output | parameters | multiply-adds | memory |", "|:--|:--|--:|--:|--:|--:|"]
-        rows = [f"| {r.layer} | {r.kind} | {r.output} | {r.parameters:,} | {r.multiply_adds:,} | {_bytes(r.memory)} |"
-                for r in self.table.itertuples()]
-        return "\n".join([*head, *rows, "", self.totals])
+        head = ["layer", "kind", "output", "parameters", "multiply-adds", "memory"]
+        cells = [(r.layer, r.kind, r.output, f"{r.parameters:,}", f"{r.multiply_adds:,}", _bytes(r.memory))
+                 for r in self.table.itertuples()]
+        rows = [head, [":--", ":--", "--:", "--:", "--:", "--:"], *cells]
+        return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", self.totals])
 
     @property
     def totals(self) -> str:  # one line
         "Parameters, work and memory in one line."
-        return (f"**{self.parameters:,} parameters** ({self.trainable:,} trainable, {_bytes(4 * self.parameters)})"
-                f" · {self.multiply_adds / 1e6:,.1f} million multiply-adds"
+        return (f"**{self.parameters:,} parameters** ({self.trainable:,} trainable, "
+                f"{_bytes(4 * self.parameters)}) · {self.multiply_adds / 1e6:,.1f} million multiply-adds"
                 f" · {_bytes(self.memory)} of activations, for one image of {_shape(self.size)}")
 
 
@@ -324,7 +329,7 @@ def _bytes(n):
         n, unit = n / 1000, {"B": "kB", "kB": "MB", "MB": "GB"}[unit]
     return f"{n:,.0f} {unit}" if unit == "B" else f"{n:,.1f} {unit}"
 
-# %% ../nbs/03_models.ipynb #93c89d93
+# %% ../nbs/03_models.ipynb #04f60a4a
 def _probe(model, size):
     "A grey image of `size` on the model's device, in its type."
     if not isinstance(size, (tuple, list)) or len(size) != 3:
@@ -344,7 +349,7 @@ def summary(
     model: nn.Module,  # any module that takes images; wrappers are looked through
     size: tuple = (3, 32, 32),  # of one image: (channels, height, width)
 ) -> Summary:  # shows itself as a table
-    "Shapes, parameters, multiply-adds and memory per layer (torchinfo); the model stays bit-identical."
+    "Shapes, parameters, multiply-adds and memory per layer (torchinfo); the model stays as it is."
     from torchinfo import summary as look
     net = unwrap(model)
     with unchanged(net):
@@ -359,10 +364,10 @@ def summary(
 
 def _row(layer):
     "One line of the table, from torchinfo's record of a layer."
-    name = layer.get_layer_name(show_var_name=True, show_depth=False) if layer.parent_info is None else _path(layer)
     output = layer.output_size[1:]
-    return dict(layer=name, kind=layer.class_name, output=_shape(output), parameters=max(layer.num_params, 0),
-                multiply_adds=int(layer.macs), memory=4 * int(np.prod(output)))
+    return dict(layer=_path(layer) or layer.var_name, kind=layer.class_name, output=_shape(output),
+                parameters=max(layer.num_params, 0), multiply_adds=int(layer.macs),
+                memory=4 * int(np.prod(output)))
 
 
 def _path(layer):
@@ -371,7 +376,7 @@ def _path(layer):
     while layer.parent_info is not None: names, layer = [layer.var_name, *names], layer.parent_info
     return ".".join(names)
 
-# %% ../nbs/03_models.ipynb #1b37a28b
+# %% ../nbs/03_models.ipynb #f9304b99
 class _Spread(nn.Module):
     "A convolution or pool that hands the mean of its window on, to every channel."
     def __init__(self, layer, channels):
@@ -385,11 +390,12 @@ class _Spread(nn.Module):
         mean = x.mean(1, keepdim=True)
         window = torch.full((1, 1, *self.kernel), 1 / np.prod(self.kernel), dtype=x.dtype)
         y = F.conv2d(mean, window, None, self.stride, self.padding, self.dilation)
-        return y.repeat(1, self.channels or x.shape[1], 1, 1)  # not expand: a ReLU may work in place
+        return y.repeat(1, self.channels or x.shape[1], 1, 1)  # no view: a ReLU may work in place
 
 
-_PASS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.Dropout, nn.Dropout2d, nn.ReLU,
-         nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid, nn.Tanh)
+_PASS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.Dropout, nn.Dropout2d,
+         nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid,
+         nn.Tanh)
 
 
 def _transparent(model):
@@ -397,8 +403,8 @@ def _transparent(model):
     model = copy.deepcopy(model).cpu().double().eval()
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
-            if isinstance(layer, nn.Conv2d): setattr(parent, name, _Spread(layer, layer.out_channels))
-            elif isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)): setattr(parent, name, _Spread(layer, None))
+            if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+                setattr(parent, name, _Spread(layer, getattr(layer, "out_channels", None)))
             elif isinstance(layer, _PASS): setattr(parent, name, nn.Identity())
     return model
 
@@ -420,12 +426,12 @@ def receptive_fields(
     model: nn.Module,  # any module of convolutions and pools; wrappers are looked through
     size: tuple = (3, 32, 32),  # of one image: (channels, height, width)
     layers: Iterable[str] | None = None,  # names as in `named_modules()`; None: the stages
-    canvas: int = 256,  # side in pixels of the image in which fields are measured; none is found larger
+    canvas: int = 256,  # side (pixels) of the image in which fields are measured: their upper limit
 ) -> pd.DataFrame:  # layer, channels, map (height, width), jump (pixels), field (pixels), share
     "What a pixel of each layer's map stands for, measured: map size, jump, receptive field."
     check_number("canvas", canvas, low=2, integer=True)
     net = unwrap(model)
-    maps = {n: a for n, a in _run(net, size, layers).items() if a.ndim == 4 and a.shape[2] * a.shape[3] > 1}
+    maps = {n: a for n, a in _run(net, size, layers).items() if a.ndim == 4 and a[0, 0].numel() > 1}
     clear, seen = _transparent(net), {}
     image = torch.ones(1, size[0], canvas, canvas, dtype=torch.float64, requires_grad=True)
     with _capturing(_pick_layers(clear, list(maps)), seen.__setitem__): _try(clear, image, size)
@@ -436,7 +442,7 @@ def receptive_fields(
 def _try(model, image, size):
     "Run a model; one that is made for a single size of image is refused."
     try: model(image)
-    except (RuntimeError, AssertionError, ValueError) as error: raise _cannot_take(model, size, error) from None
+    except (RuntimeError, AssertionError) as error: raise _cannot_take(model, size, error) from None
 
 
 def _run(model, size, layers):
@@ -450,10 +456,10 @@ def _field_row(name, output, field, size):
     "One line of the table of receptive fields; `share` is the part of the image that is seen."
     h, w = output.shape[2:]
     share = min(field[0], size[1]) * min(field[1], size[2]) / (size[1] * size[2])
-    return dict(layer=name, channels=output.shape[1], map=(h, w), jump=round(size[1] / h), field=max(field),
-                share=round(share, 3))
+    return dict(layer=name, channels=output.shape[1], map=(h, w), jump=round(size[1] / h),
+                field=max(field), share=round(share, 3))
 
-# %% ../nbs/03_models.ipynb #a95bd981
+# %% ../nbs/03_models.ipynb #260a6af9
 def show_receptive_fields(
     model: nn.Module,  # as in `receptive_fields`
     image: torch.Tensor,  # uint8 [H, W, 3]
@@ -467,24 +473,27 @@ def show_receptive_fields(
     colors = plt.cm.autumn(np.linspace(0, 0.9, len(table)))
     for row, color in zip(table.itertuples(), colors):
         f = min(row.field, h + 2, w + 2)
-        label = f"{row.layer}: {row.field} px, map {row.map[0]}×{row.map[1]}"
-        ax.add_patch(plt.Rectangle(((w - f) / 2, (h - f) / 2), f, f, fill=False, color=color, lw=2, label=label))
+        square = plt.Rectangle(((w - f) / 2, (h - f) / 2), f, f, fill=False, color=color, lw=2)
+        square.set_label(f"{row.layer}: {row.field} px, map {row.map[0]}×{row.map[1]}")
+        ax.add_patch(square)
     ax.set(xlim=(-2, w + 2), ylim=(h + 2, -2), xticks=[], yticks=[])
-    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8, title="one pixel sees")
+    ax.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=8,
+              title="one pixel sees")
     ax.axis("off")
     return ax
 
-# %% ../nbs/03_models.ipynb #48146ac8
+# %% ../nbs/03_models.ipynb #654a02ee
 def _label(layer):
     "A few words for one layer, or None if it does nothing."
     two = lambda v: v if isinstance(v, tuple) else (v, v)
     if isinstance(layer, nn.Identity): return None
     kind = re.sub(r"[123]d$", "", type(layer).__name__)
     if isinstance(layer, nn.Conv2d):
-        deep = "depthwise " if layer.groups == layer.in_channels > 1 else ""
-        return f"{deep}conv {_shape(two(layer.kernel_size))}{f' /{two(layer.stride)[0]}' if two(layer.stride)[0] > 1 else ''}"
+        deep, stride = "depthwise " * (layer.groups == layer.in_channels > 1), two(layer.stride)[0]
+        return f"{deep}conv {_shape(two(layer.kernel_size))}" + (f" /{stride}" if stride > 1 else "")
     if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)): return f"{kind} {two(layer.kernel_size)[0]}"
-    return f"{kind} {layer.in_features} → {layer.out_features}" if isinstance(layer, nn.Linear) else kind
+    if isinstance(layer, nn.Linear): return f"{kind} {layer.in_features} → {layer.out_features}"
+    return kind
 
 
 def _is_residual(module):
@@ -500,7 +509,7 @@ def _pieces(stage):
     for child in stage:
         plain = not any(True for _ in child.children())
         if plain and pieces and pieces[-1][2]: pieces[-1][0].append(_label(child))
-        else: pieces.append(([_label(child)] if plain else [_words(child)], _is_residual(child), plain))
+        else: pieces.append(([(_label if plain else _words)(child)], _is_residual(child), plain))
     return [(", ".join(filter(None, words)), skip) for words, skip, _ in pieces if any(words)]
 
 
@@ -522,7 +531,8 @@ class Diagram:
     def __repr__(self): return self.mermaid
 
     def _repr_mimebundle_(self, include=None, exclude=None):
-        return {"text/plain": self.mermaid, "text/vnd.mermaid": self.mermaid, "image/png": self._png()}
+        text = self.mermaid
+        return {"text/plain": text, "text/vnd.mermaid": text, "image/png": self._png()}
 
     def _png(self):
         "The picture's bytes."
@@ -544,7 +554,7 @@ def diagram(
                   for n, stage in stages(net).items() if n in seen)
     return Diagram(name or type(net).__name__, tuple(size), parts)
 
-# %% ../nbs/03_models.ipynb #52736dae
+# %% ../nbs/03_models.ipynb #2012816a
 @patch(as_prop=True)
 def mermaid(
     self: Diagram,
@@ -575,12 +585,12 @@ def _mermaid_steps(stage, steps, last):
 @patch
 def to_markdown(
     self: Diagram,
-    quarto: bool = False,  # write Quarto's fence, ```{mermaid}, instead of the one of GitHub and JupyterLab
+    quarto: bool = False,  # False: the fence of GitHub and JupyterLab; True: Quarto's, with braces
 ) -> str:  # a fenced block
     "The mermaid text as a block for a Markdown page."
     return f"```{'{mermaid}' if quarto else 'mermaid'}\n{self.mermaid}\n```\n"
 
-# %% ../nbs/03_models.ipynb #34bd747f
+# %% ../nbs/03_models.ipynb #973f6f3b
 def _block(ax, x, part, scale):
     "Draw one stage as a block that starts at `x`; return where it ends."
     name, shape, parameters, steps = part
@@ -591,8 +601,8 @@ def _block(ax, x, part, scale):
     skips, middle = sum(skip for _, skip in steps), x + width / 2
     for k in range(skips):
         at = x + width * (k + 0.5) / skips
-        ax.plot(at + np.linspace(-0.22, 0.22, 30), height / 2 + 0.3 * np.sin(np.linspace(0, np.pi, 30)),
-                color=COLORS["accent"], lw=2)
+        arc = np.linspace(0, np.pi, 30)
+        ax.plot(at - 0.22 * np.cos(arc), height / 2 + 0.3 * np.sin(arc), color=COLORS["accent"], lw=2)
     ax.text(middle, -3.45, name, ha="center", va="top", fontsize=9, weight="bold")
     count = f"\n{_short(parameters)}" if parameters else ""
     ax.text(middle, -3.95, _shape(shape) + count, ha="center", va="top", fontsize=7.5)
@@ -619,7 +629,7 @@ def plot(
     ax.axis("off")
     return ax
 
-# %% ../nbs/03_models.ipynb #7a95e8ce
+# %% ../nbs/03_models.ipynb #ad765722
 def show_feature_maps(
     model: nn.Module,  # any module; wrappers are looked through
     image: torch.Tensor,  # one image as the model takes it, float [3, H, W]
@@ -630,12 +640,12 @@ def show_feature_maps(
     "The channels of a layer's output for one image, all on one scale: white is zero, red positive."
     check_number("n", n, low=1, integer=True)
     output = activations(model, image[None], [layer])[layer][0].float().cpu()
-    if output.ndim != 3: raise refuse("layer", layer, "a layer that puts out maps", f"{layer} puts out {tuple(output.shape)}.")
+    if output.ndim != 3: raise refuse("layer", layer, "a layer that puts out maps", "Try a stage.")
     order = output.abs().amax((1, 2)).argsort(descending=True, stable=True)[:n]
     limit = max(output[order].abs().max().item(), 1e-12)
-    axes = _grid(len(order), axes)
+    look, axes = dict(cmap="RdBu_r", vmin=-limit, vmax=limit), _grid(len(order), axes)
     for ax, channel in zip(axes, order.tolist()):
-        drawn = ax.imshow(output[channel], cmap="RdBu_r", vmin=-limit, vmax=limit, interpolation="nearest")
+        drawn = ax.imshow(output[channel], interpolation="nearest", **look)
         ax.set_title(str(channel), fontsize=7, pad=2)
     axes[0].figure.colorbar(drawn, ax=list(axes), shrink=0.8, label=f"output of {layer}")
     return axes
@@ -652,14 +662,14 @@ def _grid(n, axes=None, columns=8, side=0.95):
     for ax in axes: ax.axis("off")
     return axes
 
-# %% ../nbs/03_models.ipynb #4628d26f
+# %% ../nbs/03_models.ipynb #07ec2927
 def first_conv(
     model: nn.Module,  # any module; wrappers are looked through
 ) -> nn.Conv2d:  # the first convolution that was registered
     "The convolution that sees the image."
     found = (m for m in unwrap(model).modules() if isinstance(m, nn.Conv2d))
     conv = next(found, None)
-    if conv is None: raise refuse("model", type(unwrap(model)).__name__, "a model with a convolution")
+    if conv is None: raise refuse("model", type(model).__name__, "a model with a convolution")
     return conv
 
 
@@ -671,7 +681,7 @@ def show_filters(
     "The filters of the first convolution in colour, on one scale: mid-grey is zero."
     check_number("n", n, low=1, integer=True)
     weight = first_conv(model).weight.detach().float().cpu()
-    if weight.shape[1] != 3: raise refuse("model", f"{weight.shape[1]} channels in", "a first convolution on 3 channels")
+    if weight.shape[1] != 3: raise refuse("channels", weight.shape[1], "3 channels: red, green, blue")
     order = weight.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:n]
     pictures = 0.5 + 0.5 * weight[order] / weight.abs().max().clamp_min(1e-12)
     axes = _grid(len(order), axes, columns=16, side=0.6)
@@ -680,7 +690,7 @@ def show_filters(
         ax.set(xlim=(-0.8, 2.8 + weight.shape[3] - 3), ylim=(2.8 + weight.shape[2] - 3, -0.8))
     return axes
 
-# %% ../nbs/03_models.ipynb #82cf95d3
+# %% ../nbs/03_models.ipynb #11c9a865
 def _computing(model):
     "The names of the layers that compute: convolutions, linear layers and activations."
     kinds = (nn.Conv2d, nn.Linear, nn.ReLU)
@@ -690,9 +700,9 @@ def _computing(model):
 def layer_stats(
     model: nn.Module,  # any module; wrappers are looked through
     xb: torch.Tensor,  # a batch that it takes, float [N, 3, H, W]
-    layers: Iterable[str] | None = None,  # names; None: every convolution, linear layer and ReLU module
+    layers: Iterable[str] | None = None,  # names; None: every convolution, linear layer and ReLU
     train: bool = True,  # with batch statistics, as in training; False: with running averages
-) -> pd.DataFrame:  # layer, kind, mean, std, zeros (share of exact zeros, 0 to 1), in order of execution
+) -> pd.DataFrame:  # layer, kind, mean, std, zeros (share of exact zeros, 0 to 1), as executed
     "Mean, spread and zeros of each layer's output for one batch; the model stays bit-identical."
     names = list(_computing(model) if layers is None else layers)
     known = dict(unwrap(model).named_modules())
@@ -701,7 +711,7 @@ def layer_stats(
             for name, out in activations(model, xb, names, train).items()]
     return pd.DataFrame(rows, columns=["layer", "kind", "mean", "std", "zeros"])
 
-# %% ../nbs/03_models.ipynb #78510a2c
+# %% ../nbs/03_models.ipynb #329ca559
 def plot_layer_stats(
     stats: pd.DataFrame,  # what `layer_stats` returned
     ax: plt.Axes | None = None,  # where to draw; None: a new figure
@@ -710,8 +720,8 @@ def plot_layer_stats(
 ) -> plt.Axes:  # the axes
     "The spread of the convolutions' and linear layers' outputs through the net, on a log scale."
     stats = stats[stats.kind != "ReLU"]
-    ax = new_axes(ax, figsize=(6.4, 3.2))
-    ax.semilogy(range(len(stats)), stats["std"].clip(lower=1e-12), "o-", color=color or COLORS["train"], ms=4, label=label)
+    ax, std = new_axes(ax, figsize=(6.4, 3.2)), stats["std"].clip(lower=1e-12)
+    ax.semilogy(range(len(std)), std, "o-", color=color or COLORS["train"], ms=4, label=label)
     ax.axhline(1, color=COLORS["muted"], lw=1, ls=":")
     ax.set_xticks(range(len(stats)), stats.layer, rotation=60, ha="right", fontsize=7)
     ax.set(ylabel="std of the outputs", title="does the signal survive?")

@@ -6,9 +6,8 @@
 __all__ = ['MONITORS', 'SCHEDULES', 'Schedule', 'constant', 'lr_curve', 'plot_schedule', 'one_cycle', 'triangular', 'triangular2',
            'exp_range', 'plot_cyclic', 'plateau', 'cosine', 'step_decay', 'warmup', 'cyclic_plateau']
 
-# %% ../nbs/04_schedules.ipynb #1c70ae8e
-import warnings
-from collections.abc import Callable, Iterable
+# %% ../nbs/04_schedules.ipynb #ccda855e
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -22,13 +21,13 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, SequentialLR
 
 from .core import COLORS, check_choice, check_number, new_axes, refuse
 
-# %% ../nbs/04_schedules.ipynb #6a6c7c6c
+# %% ../nbs/04_schedules.ipynb #77c1216f
 @dataclass(frozen=True)
 class Schedule:
     "A recipe for a learning rate: call it with an optimizer, and it becomes a PyTorch scheduler."
     name: str  # the function that made it, a key of `SCHEDULES`
     options: dict  # what that function was given, defaults included
-    build: Callable = field(repr=False, compare=False)  # (optimizer, steps_per_epoch, **options) -> scheduler
+    build: Callable = field(repr=False, compare=False)  # (optimizer, steps, **options) -> scheduler
     interval: str = "step"  # "step": step the scheduler after every batch; "epoch": do not
     monitor: str | None = None  # a metric that the scheduler is given after every epoch; None: none
     epochs: int | None = None  # how many epochs it was drawn for; None: any number
@@ -48,7 +47,7 @@ class Schedule:
         shown = [f"{k}={v!r}" for k, v in self.options.items() if v is not None]
         return f"{self.name}({', '.join(shown)})"
 
-
+# %% ../nbs/04_schedules.ipynb #666e6317
 def _group_rates(optimizer, lr):
     "`lr` for the group with the largest rate; for the others less, in the ratio of their rates."
     rates = [float(group["lr"]) for group in optimizer.param_groups]
@@ -60,7 +59,7 @@ def _start_at(optimizer, lr):
     rates = [g["lr"] for g in optimizer.param_groups] if lr is None else _group_rates(optimizer, lr)
     for group, rate in zip(optimizer.param_groups, rates): group["lr"] = group["initial_lr"] = rate
 
-
+# %% ../nbs/04_schedules.ipynb #f36418aa
 def _check_epochs(epochs):
     "None, or a whole number of epochs."
     if epochs is not None: check_number("epochs", epochs, low=1, integer=True)
@@ -84,7 +83,7 @@ def constant(
     _check_lr(lr), _check_epochs(epochs)
     return Schedule("constant", dict(lr=lr, epochs=epochs), _build_constant, epochs=epochs)
 
-# %% ../nbs/04_schedules.ipynb #bef86c56
+# %% ../nbs/04_schedules.ipynb #366e54e7
 def _dummy(lr):
     "An optimizer with nothing to train."
     return torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=lr, momentum=0.9)
@@ -100,7 +99,7 @@ def _walk(schedule, optimizer, epochs, steps, metrics):
             if schedule.interval == "step": scheduler.step()
         if schedule.monitor: scheduler.step(1.0 if metrics is None else float(metrics[epoch]))
 
-
+# %% ../nbs/04_schedules.ipynb #c974f893
 def lr_curve(
     schedule: Schedule,  # what to follow
     epochs: int | None = None,  # how far, ≥ 1; None: the schedule's own length, or 10
@@ -117,7 +116,7 @@ def lr_curve(
     rates, momenta = np.array([(group["lr"], group["momentum"]) for group in walk]).T
     return {"epoch": np.arange(len(rates)) / steps_per_epoch, "lr": rates, "momentum": momenta}
 
-# %% ../nbs/04_schedules.ipynb #4596183a
+# %% ../nbs/04_schedules.ipynb #d23455f2
 def plot_schedule(
     schedule: Schedule,  # what to draw
     epochs: int | None = None,  # how far, ≥ 1; None: the schedule's own length, or 10
@@ -132,9 +131,9 @@ def plot_schedule(
     curve = lr_curve(schedule, epochs, steps_per_epoch, lr, metrics)
     ax = new_axes(ax, figsize=(5.6, 3.2))
     ax.plot(curve["epoch"], curve["lr"], color=color or COLORS["train"], lw=2, label=label)
-    ax.set(xlabel="epoch", ylabel="learning rate", title="" if label else schedule.name.replace("_", " "))
-    ax.set_ylim(bottom=0)
+    ax.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
     if label: ax.legend(frameon=False, fontsize=8)
+    else: ax.set_title(schedule.name.replace("_", " "))
     if np.ptp(curve["momentum"]) > 0: _plot_momentum(ax, curve)
     return ax
 
@@ -146,7 +145,7 @@ def _plot_momentum(ax, curve):
     right.set_ylabel("momentum (dashed)", color=COLORS["accent"])
     right.spines["top"].set_visible(False)
 
-
+# %% ../nbs/04_schedules.ipynb #8c6b7926
 @patch
 def _repr_png_(self: Schedule):
     ax, page = plot_schedule(self), BytesIO()
@@ -154,34 +153,36 @@ def _repr_png_(self: Schedule):
     plt.close(ax.figure)
     return page.getvalue()
 
-# %% ../nbs/04_schedules.ipynb #f25097bc
+# %% ../nbs/04_schedules.ipynb #f38fba58
 class _OneCycle(OneCycleLR):
     "OneCycleLR that rests at its last rate, where PyTorch's own goes on below it and then raises."
     def get_lr(self):
         if self.last_epoch < self.total_steps: return super().get_lr()
         return [group["min_lr"] for group in self.optimizer.param_groups]
 
-
+# %% ../nbs/04_schedules.ipynb #b01c9e0d
 def _cycled(momentum):
     "PyTorch's arguments for a pair (low, high) of momenta, or for leaving momentum alone."
     if momentum is None: return dict(cycle_momentum=False)
     return dict(cycle_momentum=True, base_momentum=momentum[0], max_momentum=momentum[1])
 
 
-def _build_one_cycle(optimizer, steps, lr_max, epochs, peak_epoch, lr_min, anneal, annihilate, momentum):
+def _build_one_cycle(
+    optimizer, steps, lr_max, epochs, peak_epoch, lr_min, anneal, annihilate, momentum):
     total = max(epochs * steps, 3)  # with fewer, PyTorch divides by zero
     peak = min(max(peak_epoch * steps, 2), total - 1)
     return _OneCycle(
-        optimizer, _group_rates(optimizer, lr_max), total_steps=total, pct_start=float(peak / total),
+        optimizer, _group_rates(optimizer, lr_max), total_steps=total, pct_start=peak / total,
         anneal_strategy="cos" if anneal == "cosine" else anneal, div_factor=lr_max / lr_min,
         final_div_factor=1e4 if annihilate else 1.0, **_cycled(momentum))
 
-
+# %% ../nbs/04_schedules.ipynb #641af4ab
 def _check_bounds(lr_min, lr_max):
     "Two rates with 0 < lr_min < lr_max."
     check_number("lr_max", lr_max, low=0, open_low=True)
     check_number("lr_min", lr_min, low=0, open_low=True)
-    if lr_min >= lr_max: raise refuse("lr_min", lr_min, f"below lr_max = {lr_max}", "Exchange the two.")
+    if lr_min >= lr_max:
+        raise refuse("lr_min", lr_min, f"below lr_max = {lr_max}", "Exchange the two.")
 
 
 def _check_momentum(momentum):
@@ -190,10 +191,10 @@ def _check_momentum(momentum):
     if not isinstance(momentum, (tuple, list)) or len(momentum) != 2:
         raise refuse("momentum", momentum, "None or a pair (low, high)", "Try (0.85, 0.95).")
     low, high = (check_number("momentum", m, low=0, high=1) for m in momentum)
-    if low > high: raise refuse("momentum", momentum, "a pair (low, high) with low ≤ high", "Exchange the two.")
+    if low > high: raise refuse("momentum", momentum, "low ≤ high", "Exchange the two.")
     return low, high
 
-
+# %% ../nbs/04_schedules.ipynb #aa7d9928
 def one_cycle(
     lr_max: float,  # the rate at the peak, > 0
     epochs: int = 24,  # length of the cycle, ≥ 1
@@ -209,26 +210,26 @@ def one_cycle(
     _check_bounds(lr_min, lr_max), check_number("epochs", epochs, low=1, integer=True)
     check_number("peak_epoch", peak_epoch, low=0, open_low=True)
     if peak_epoch >= epochs:
-        raise refuse("peak_epoch", peak_epoch, f"above 0 and below epochs = {epochs}",
-                     "Move the peak forward, or train longer.")
+        raise refuse("peak_epoch", peak_epoch, f"below epochs = {epochs}", "Train longer.")
     check_choice("anneal", anneal, ("linear", "cosine"))
-    options = dict(lr_max=lr_max, epochs=epochs, peak_epoch=peak_epoch, lr_min=lr_min, anneal=anneal,
-                   annihilate=bool(annihilate), momentum=_check_momentum(momentum))
+    options = dict(lr_max=lr_max, epochs=epochs, peak_epoch=peak_epoch, lr_min=lr_min,
+                   anneal=anneal, annihilate=bool(annihilate), momentum=_check_momentum(momentum))
     return Schedule("one_cycle", options, _build_one_cycle, epochs=epochs)
 
-# %% ../nbs/04_schedules.ipynb #cfd707b6
+# %% ../nbs/04_schedules.ipynb #78aa6b19
 class _Cyclic(CyclicLR):
     "CyclicLR that leaves the state that it loads in one piece."
-    def load_state_dict(self, state_dict): super().load_state_dict(dict(state_dict))
+    def load_state_dict(self, state_dict):  # what `state_dict` returned
+        super().load_state_dict(dict(state_dict))
 
 
 def _build_cyclic(optimizer, steps, lr_min, lr_max, step_epochs, epochs, momentum, mode, gamma=1.0):
     shares = _group_rates(optimizer, 1.0)
     return _Cyclic(
-        optimizer, [lr_min * s for s in shares], [lr_max * s for s in shares], mode=mode, gamma=gamma,
-        step_size_up=max(round(step_epochs * steps), 1), **_cycled(momentum))
+        optimizer, [lr_min * s for s in shares], [lr_max * s for s in shares], mode=mode,
+        gamma=gamma, step_size_up=max(round(step_epochs * steps), 1), **_cycled(momentum))
 
-
+# %% ../nbs/04_schedules.ipynb #141e8965
 def _cyclic(name, lr_min, lr_max, step_epochs, epochs, momentum, **gamma):
     "A schedule of triangles, its arguments checked."
     _check_bounds(lr_min, lr_max), _check_epochs(epochs)
@@ -237,7 +238,7 @@ def _cyclic(name, lr_min, lr_max, step_epochs, epochs, momentum, **gamma):
                    momentum=_check_momentum(momentum), **gamma)
     return Schedule(name, options, partial(_build_cyclic, mode=name), epochs=epochs)
 
-
+# %% ../nbs/04_schedules.ipynb #ce57f566
 def triangular(
     lr_min: float,  # the rate at the bottom, > 0
     lr_max: float,  # the rate at the top, > lr_min
@@ -272,14 +273,14 @@ def exp_range(
     check_number("gamma", gamma, low=0, high=1, open_low=True)
     return _cyclic("exp_range", lr_min, lr_max, step_epochs, epochs, momentum, gamma=gamma)
 
-# %% ../nbs/04_schedules.ipynb #a53646f0
+# %% ../nbs/04_schedules.ipynb #b1ecfcb9
 def _bracket(ax, start, end, y, text, tick):
     "A measure from `start` to `end` with little ends, and what it measures."
     ax.plot([start, end], [y, y], color=COLORS["muted"], lw=1)
     for x in (start, end): ax.plot([x, x], [y - tick, y + tick], color=COLORS["muted"], lw=1)
     ax.text((start + end) / 2, y - tick, text, ha="center", va="top", fontsize=8, color="#444444")
 
-
+# %% ../nbs/04_schedules.ipynb #c618e6e9
 def plot_cyclic(
     lr_min: float = 1e-4,  # base learning rate, > 0
     lr_max: float = 5e-2,  # top learning rate, > lr_min
@@ -290,21 +291,24 @@ def plot_cyclic(
 ) -> plt.Axes:  # the axes
     "The cyclic triangle by itself: base and top, step size and cycle, no arrows."
     _check_bounds(lr_min, lr_max), check_choice("mode", mode, ("triangular", "triangular2"))
-    for name, n in (("step_size", step_size), ("cycles", cycles)): check_number(name, n, low=1, integer=True)
+    check_number("step_size", step_size, low=1, integer=True)
+    check_number("cycles", cycles, low=1, integer=True)
     ax, rise = new_axes(ax, figsize=(6.4, 3.2)), lr_max - lr_min
     tops = [lr_min + rise / (2**k if mode == "triangular2" else 1) for k in range(cycles)]
     rates = [lr_min, *(rate for top in tops for rate in (top, lr_min))]
     ax.plot(np.arange(len(rates)) * step_size, rates, color=COLORS["train"], lw=2)
     for rate, name in ((lr_min, "base"), (lr_max, "max")):
         ax.axhline(rate, color=COLORS["test"], lw=1, ls="--")
-        ax.text(step_size * 2 * cycles, rate + rise * 0.02, f"{name} {rate:g}", ha="right", va="bottom", fontsize=8)
+        ax.text(step_size * cycles * 2.04, rate + rise * 0.02, f"{name} {rate:g}", fontsize=8)
     _bracket(ax, 0, step_size, lr_min - rise * 0.08, "step size", rise * 0.02)
     _bracket(ax, 0, 2 * step_size, lr_min - rise * 0.22, "one cycle", rise * 0.02)
     ax.set(xlabel="iteration", ylabel="learning rate", title=f"cyclic learning rate, {mode}")
-    ax.set_ylim(lr_min - rise * 0.36, lr_max + rise * 0.12)
+    ax.set(xlim=(-0.06 * step_size * cycles, step_size * cycles * 2.3),
+           ylim=(lr_min - rise * 0.36, lr_max + rise * 0.12))
+    ax.set_yticks([t for t in ax.get_yticks() if lr_min <= t <= lr_max])
     return ax
 
-# %% ../nbs/04_schedules.ipynb #bf408fe7
+# %% ../nbs/04_schedules.ipynb #f0cf06f4
 MONITORS = ("valid_loss", "valid_accuracy", "train_loss", "train_accuracy")
 
 
@@ -313,19 +317,22 @@ def _build_plateau(optimizer, steps, monitor, lr_min, lr, epochs, **options):
     mode = "max" if monitor.endswith("accuracy") else "min"
     return ReduceLROnPlateau(optimizer, mode, min_lr=lr_min, **options)
 
-
+# %% ../nbs/04_schedules.ipynb #b12d941b
 def _check_plateau(factor, patience, threshold, monitor, cooldown):
     "Return what ReduceLROnPlateau takes, checked."
     if str(monitor).startswith("test"):
-        raise refuse("monitor", monitor, ", ".join(MONITORS), "The test set must not choose anything.")
+        do = "The test set must not choose anything."
+        raise refuse("monitor", monitor, ", ".join(MONITORS), do)
     check_choice("monitor", monitor, MONITORS)
     check_number("factor", factor, low=0, open_low=True)
     if factor >= 1: raise refuse("factor", factor, "above 0 and below 1")
-    for name, n in (("patience", patience), ("cooldown", cooldown)): check_number(name, n, low=0, integer=True)
+    check_number("patience", patience, low=0, integer=True)
+    check_number("cooldown", cooldown, low=0, integer=True)
     check_number("threshold", threshold, low=0)
-    return dict(factor=factor, patience=patience, threshold=threshold, monitor=monitor, cooldown=cooldown)
+    return dict(factor=factor, patience=patience, threshold=threshold, monitor=monitor,
+                cooldown=cooldown)
 
-
+# %% ../nbs/04_schedules.ipynb #65a652aa
 def plateau(
     factor: float = 0.1,  # what the rate is multiplied by, above 0 and below 1
     patience: int = 2,  # epochs without improvement that are let pass, ≥ 0
@@ -342,7 +349,7 @@ def plateau(
     return Schedule("plateau", options | dict(lr_min=lr_min, lr=lr, epochs=epochs), _build_plateau,
                     "epoch", monitor, epochs)
 
-# %% ../nbs/04_schedules.ipynb #75baddd4
+# %% ../nbs/04_schedules.ipynb #9fac7692
 def _build_cosine(optimizer, steps, epochs, lr_min, lr):
     _start_at(optimizer, lr)
     return CosineAnnealingLR(optimizer, T_max=epochs * steps, eta_min=lr_min)
@@ -356,7 +363,8 @@ def cosine(
     "Half a cosine from the first rate to `lr_min` (Loshchilov and Hutter, arXiv:1608.03983)."
     check_number("epochs", epochs, low=1, integer=True)
     _check_lr(lr), check_number("lr_min", lr_min, low=0)
-    return Schedule("cosine", dict(epochs=epochs, lr_min=lr_min, lr=lr), _build_cosine, epochs=epochs)
+    options = dict(epochs=epochs, lr_min=lr_min, lr=lr)
+    return Schedule("cosine", options, _build_cosine, epochs=epochs)
 
 # %% ../nbs/04_schedules.ipynb #1219ec57
 def _build_step_decay(optimizer, steps, every, factor, lr, epochs):
@@ -377,26 +385,28 @@ def step_decay(
     return Schedule("step_decay", dict(every=every, factor=factor, lr=lr, epochs=epochs),
                     _build_step_decay, epochs=epochs)
 
-# %% ../nbs/04_schedules.ipynb #3a048316
+# %% ../nbs/04_schedules.ipynb #b0f6f7ad
 class _SideBySide:
-    "A scheduler stepped by batches, `step()`, and one that is given a metric by epochs, `step(value)`."
-    def __init__(self, by_batch, by_metric): self.by_batch, self.by_metric = by_batch, by_metric
+    "One scheduler stepped by batches, `step()`, and one given a metric by epochs, `step(value)`."
+    def __init__(self, by_batch, by_metric):
+        self.by_batch, self.by_metric = by_batch, by_metric
 
     @property
     def optimizer(self): return self.by_batch.optimizer
 
-    def step(self, metric=None):
+    def step(self, metric=None):  # the monitored value at an epoch's end; None after a batch
         if metric is None: self.by_batch.step()
         else: self.by_metric.step(metric)
 
     def get_last_lr(self): return [group["lr"] for group in self.optimizer.param_groups]
 
-    def state_dict(self): return {k: getattr(self, k).state_dict() for k in ("by_batch", "by_metric")}
+    def state_dict(self):
+        return {k: getattr(self, k).state_dict() for k in ("by_batch", "by_metric")}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state):  # what `state_dict` returned
         for k in ("by_batch", "by_metric"): getattr(self, k).load_state_dict(state[k])
 
-
+# %% ../nbs/04_schedules.ipynb #d13dda60
 def _build_warmup(optimizer, steps, then, epochs, start):
     if isinstance(then, dict): then = Schedule.from_dict(then)
     after, n = then(optimizer, steps), max(round(epochs * steps), 1)
@@ -404,7 +414,7 @@ def _build_warmup(optimizer, steps, then, epochs, start):
     if then.monitor: return _SideBySide(rise, after)
     return SequentialLR(optimizer, [rise, after], milestones=[n])
 
-
+# %% ../nbs/04_schedules.ipynb #fea3f584
 def warmup(
     then: Schedule,  # what comes after: constant, cosine, step_decay or plateau
     epochs: float = 1,  # epochs of warm-up, > 0; they come before those of `then`
@@ -412,43 +422,47 @@ def warmup(
 ) -> Schedule:  # interval "step", with the monitor of `then`
     "A straight line up to the first rate of another schedule, which then begins."
     allowed = ("constant", "cosine", "step_decay", "plateau")
-    if not isinstance(then, Schedule): raise refuse("then", then, "a schedule", "For example cosine(22).")
+    if not isinstance(then, Schedule): raise refuse("then", then, "a schedule", "Try cosine(22).")
     if then.name not in allowed:
-        raise refuse("then", then.name, ", ".join(allowed), f"{then.name} begins with a warm-up of its own.")
+        do = f"{then.name} begins with a warm-up of its own."
+        raise refuse("then", then.name, ", ".join(allowed), do)
     check_number("epochs", epochs, low=0, open_low=True)
     check_number("start", start, low=0, high=1, open_low=True)
     length = None if then.epochs is None else then.epochs + int(np.ceil(epochs))
     return Schedule("warmup", dict(then=then, epochs=epochs, start=start), _build_warmup,
                     monitor=then.monitor, epochs=length)
 
-# %% ../nbs/04_schedules.ipynb #53c4d9bd
+# %% ../nbs/04_schedules.ipynb #08f96212
 class _CyclicPlateau(_SideBySide):
-    "A cycle between bounds that a plateau scales. The plateau's own rate is the scale; it starts at 1."
+    "A cycle between bounds that a plateau scales: its own rate, which starts at 1, is the scale."
     def __init__(self, cycle, plateau):
         super().__init__(cycle, plateau)
         self.bounds = list(cycle.base_lrs), list(cycle.max_lrs)
 
-    def step(self, metric=None):
+    def step(self, metric=None):  # the monitored value at an epoch's end; None after a batch
         super().step(metric)
         if metric is None: return
         scale = self.scale
-        self.by_batch.base_lrs, self.by_batch.max_lrs = ([b * scale for b in bound] for bound in self.bounds)
+        low, high = ([b * scale for b in bound] for bound in self.bounds)
+        self.by_batch.base_lrs, self.by_batch.max_lrs = low, high
 
     @property
     def scale(self): return self.by_metric.optimizer.param_groups[0]["lr"]
 
     def state_dict(self): return super().state_dict() | dict(scale=self.scale)
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state):  # what `state_dict` returned
         super().load_state_dict(state)
         self.by_metric.optimizer.param_groups[0]["lr"] = state["scale"]
 
-
-def _build_cyclic_plateau(optimizer, steps, lr_min, lr_max, step_epochs, mode, epochs, momentum, **options):
+# %% ../nbs/04_schedules.ipynb #f55e47b9
+def _build_cyclic_plateau(
+    optimizer, steps, lr_min, lr_max, step_epochs, mode, epochs, momentum, **options):
     cycle = _build_cyclic(optimizer, steps, lr_min, lr_max, step_epochs, epochs, momentum, mode)
-    return _CyclicPlateau(cycle, _build_plateau(_dummy(1.0), steps, lr_min=0.0, lr=None, epochs=epochs, **options))
+    watch = _build_plateau(_dummy(1.0), steps, lr_min=0.0, lr=None, epochs=epochs, **options)
+    return _CyclicPlateau(cycle, watch)
 
-
+# %% ../nbs/04_schedules.ipynb #369015a6
 def cyclic_plateau(
     lr_min: float,  # the rate at the bottom, > 0
     lr_max: float,  # the rate at the first top, > lr_min
@@ -469,9 +483,10 @@ def cyclic_plateau(
     return Schedule("cyclic_plateau", cycle | watch | dict(mode=mode), _build_cyclic_plateau,
                     monitor=monitor, epochs=epochs)
 
-# %% ../nbs/04_schedules.ipynb #7eb8c9a3
+# %% ../nbs/04_schedules.ipynb #bf6c6fdb
 SCHEDULES: dict[str, Callable[..., Schedule]] = {f.__name__: f for f in (
-    one_cycle, triangular, triangular2, exp_range, plateau, cosine, step_decay, constant, warmup, cyclic_plateau)}
+    one_cycle, triangular, triangular2, exp_range, plateau, cosine, step_decay, constant, warmup,
+    cyclic_plateau)}
 
 
 @patch
@@ -482,7 +497,7 @@ def to_dict(
     plain = {k: v.to_dict() if isinstance(v, Schedule) else v for k, v in self.options.items()}
     return {"name": self.name, "options": plain}
 
-
+# %% ../nbs/04_schedules.ipynb #49f22088
 @patch(cls_method=True)
 def from_dict(
     cls: Schedule,
@@ -490,8 +505,9 @@ def from_dict(
 ) -> Schedule:  # equal to the one that was saved
     "The schedule that `data` describes; its options are checked again."
     if not isinstance(data, dict) or set(data) != {"name", "options"}:
-        raise refuse("schedule", data, "a dict with name and options", "Use what to_dict() returned.")
+        raise refuse("schedule", data, "a dict with name and options", "Use to_dict()'s.")
     check_choice("schedule", data["name"], SCHEDULES)
     options = {k: Schedule.from_dict(v) if k == "then" else v for k, v in data["options"].items()}
     try: return SCHEDULES[data["name"]](**options)
-    except TypeError as error: raise refuse("schedule", data, "options it knows", str(error)) from None
+    except TypeError as error:
+        raise refuse("schedule", data, "options that it knows", str(error)) from None

@@ -620,7 +620,7 @@ def _polite_interrupt(learner):
     finally:
         if main: signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/06_train.ipynb #cef588c4
+# %% ../nbs/06_train.ipynb #14927299
 @patch
 def _plan(self: Learner, epochs, until):
     "Find out up to which epoch to train."
@@ -662,8 +662,9 @@ def _batches(self: Learner):
     loader = self.loaders.train
     loader.set_epoch(self.epoch)
     self._started = time.perf_counter() - self._elapsed
+    if self.batch == len(loader): return ()  # stopped between the last batch and the scoring
     if self.batch: loader.skip_to(self.batch)
-    return loader if self.batch < len(loader) else ()
+    return loader
 
 @patch
 def stop(
