@@ -929,7 +929,7 @@ class Loader:
 
     def __len__(self): return -(-self.n // self.batch_size)
 
-# %% ../nbs/02_augment.ipynb #8f677d7d
+# %% ../nbs/02_augment.ipynb #feac4e59
 @patch
 def set_epoch(
     self: Loader,
@@ -956,9 +956,11 @@ def _walk(self: Loader, start, epoch, turn):
     "The batches of an epoch, from batch `start` on."
     order = epoch_order(len(self.data), self.seed, epoch, self.shuffle)
     places = share_of(order, self.rank, self.world_size, even=self.shuffle)[:self.n]
-    size, at_once = self.batch_size, 512 if self.device.type == "cpu" else 8192
-    chunk = size * max(1, at_once // size if self.engine == "batched" else 1)
-    chunks = places[start * size:].split(chunk) if start * size < len(places) else ()
+    size, pixels = self.batch_size, 2**18 if self.device.type == "cpu" else 2**24
+    at_once = pixels // (self.data.size[0] * self.data.size[1]) if self.engine == "batched" else 1
+    chunk = size * max(1, at_once // size)
+    first, rest = places[start * size:(start + 1) * size], places[(start + 1) * size:]
+    chunks = [c for c in (first, *rest.split(chunk)) if len(c)]  # nobody waits for the first batch
     for x, y in self._made(chunks, order, epoch, turn):
         x = x.permute(0, 3, 1, 2)
         if not self.channels_last: x = x.contiguous()
@@ -1100,7 +1102,7 @@ def show_policy(
     titles = ["original", *[f"epoch {k}" for k in range(n)]]
     return show_images(torch.cat([data.images[index:index + 1], drawn]), titles, ncols, scale, axes)
 
-# %% ../nbs/02_augment.ipynb #1e51260a
+# %% ../nbs/02_augment.ipynb #678361ec
 def show_op(
     op: Op,  # any op but an `External`, Mixup or CutMix
     data: ImageData,  # where the image comes from
@@ -1127,7 +1129,8 @@ def _label(params, k):
     "What image `k` got of the parameters that differ between the images."
     tell = lambda v: ",".join(f"{round(float(x), 2) + 0:g}" for x in torch.atleast_1d(v[k]))
     differ = lambda name: name not in ("key", "order") and (params[name] != params[name][0]).any()
-    return "\n".join(f"{name} {tell(v)}" for name, v in params.items() if differ(name))
+    lines = [f"{name} {tell(v)}" for name, v in params.items() if differ(name)]
+    return "\n".join(lines[:2])
 
 # %% ../nbs/02_augment.ipynb #d2f20bec
 def show_sheet(

@@ -8,7 +8,7 @@ __all__ = ['SHAPES', 'EXTENSIONS', 'ImageData', 'pixel_counts', 'ChannelStats', 
            'cached_tensors', 'load_folder', 'load_cifar10', 'load_cifar100', 'load_data', 'split_valid', 'subset',
            'with_label_noise', 'imbalanced', 'examine_image', 'near_duplicates', 'Audit', 'audit_data', 'eva_data']
 
-# %% ../nbs/01_data.ipynb #9992c2bc
+# %% ../nbs/01_data.ipynb #94579b51
 import hashlib
 import itertools
 import os
@@ -33,10 +33,9 @@ from safetensors.torch import load_file, save
 from tqdm import tqdm
 
 from .core import (
-    COLORS, EvaError, atomic_write, check_choice, check_number, command, hash_u64, hash_uniform,
-    new_axes, refuse)
+    EvaError, atomic_write, check_choice, check_number, command, hash_u64, hash_uniform, refuse)
 
-# %% ../nbs/01_data.ipynb #3bad18a7
+# %% ../nbs/01_data.ipynb #3dd400f8
 @dataclass(frozen=True, eq=False)
 class ImageData:
     "Images of one split, in memory, as bytes: what every other room of this library works on."
@@ -75,7 +74,7 @@ def _check_images(x):
     good = isinstance(x, torch.Tensor) and x.dtype == torch.uint8
     if good and x.ndim == 4 and x.shape[3] == 3: return
     raise refuse("images", _describe(x), "a torch.uint8 tensor [N, H, W, 3]",
-                 "Floats in [0, 1]: (255 * x).round().to(torch.uint8); NCHW: x.permute(0, 2, 3, 1).")
+                 "Floats: (255 * x).round().to(torch.uint8); NCHW: x.permute(0, 2, 3, 1).")
 
 
 def _check_labels(y, n, classes):
@@ -120,13 +119,14 @@ def counts(
     n = torch.bincount(self.labels, minlength=self.num_classes)
     return dict(zip(self.classes, n.tolist()))
 
-# %% ../nbs/01_data.ipynb #8976d0bb
+# %% ../nbs/01_data.ipynb #b99b9d91
 def _table(counts: pd.DataFrame):
     "Counts as a Markdown table, with the total."
     lines = ["| class | " + " | ".join(counts) + " |", "|---|" + "---:|" * counts.shape[1]]
     lines += [f"| {c} | " + " | ".join(f"{n:,}" for n in row) + " |"
               for c, row in zip(counts.index, counts.values)]
-    return "\n".join([*lines, "| **all** | " + " | ".join(f"**{n:,}**" for n in counts.sum()) + " |"])
+    total = "| **all** | " + " | ".join(f"**{n:,}**" for n in counts.sum()) + " |"
+    return "\n".join([*lines, total])
 
 
 @patch
@@ -165,11 +165,11 @@ class ChannelStats:
         text = lambda x: "(" + ", ".join(f"{v:.8f}" for v in x) + ")"
         return f"ChannelStats(mean={text(self.mean)}, std={text(self.std)})"
 
-# %% ../nbs/01_data.ipynb #03b235c3
+# %% ../nbs/01_data.ipynb #bc8d307f
 def channel_stats(
     *data,  # as for `pixel_counts`: one split, or several to be pooled
 ) -> ChannelStats:  # of all the images together
-    "Channel means and standard deviations (over N, not N - 1), in one pass, exact to float64 rounding."
+    "Channel means and standard deviations (over N, not N - 1), exact to float64 rounding."
     mean, std = [], []
     for counts in pixel_counts(*data).tolist():
         n, s1, s2 = (sum(c * v**k for v, c in enumerate(counts)) for k in range(3))
@@ -215,9 +215,9 @@ def _repr_markdown_(self: Splits):
     head = f"**{self.name}**: images of {'×'.join(map(str, self.train.size))}"
     return f"{head}\n\n{_table(pd.DataFrame({k: d.counts() for k, d in self.parts().items()}))}"
 
-# %% ../nbs/01_data.ipynb #91eec41a
+# %% ../nbs/01_data.ipynb #bf3c84e1
 def show_images(
-    images,  # uint8 [N, H, W, 3] (or bool or float [N, H, W], drawn in grey): tensor, array or ImageData
+    images,  # ImageData, or N pictures: uint8 [H, W, 3], or bool or float [H, W] drawn in grey
     titles=None,  # a string for each image; None: class names for ImageData, else nothing
     ncols: int | None = None,  # pictures in a row; None: as square as it gets
     scale: float = 1.0,  # width of a picture in inches
@@ -229,7 +229,7 @@ def show_images(
         titles = [images.classes[k] for k in images.labels] if titles is None else titles
         images = images.images
     n = len(images)
-    if axes is None: axes = _grid(n, ncols, scale, titles, images.shape[1:3])
+    if axes is None: axes = _grid(n, ncols, scale, titles, images[0].shape[:2] if n else (1, 1))
     axes = np.asarray(axes).ravel()
     if len(axes) < n: raise refuse("axes", f"{len(axes)} axes", f"one for each of the {n} images")
     for ax in axes: ax.set_axis_off()
@@ -249,7 +249,7 @@ def _grid(n, ncols, scale, titles, shape, left=0.0):
     ncols = ncols or max(1, int(np.ceil(np.sqrt(n))))
     rows, room = max(1, -(-n // ncols)), 0.17 * lines
     width, height = left + ncols * scale, rows * (scale * shape[0] / shape[1] + room)
-    fig, axes = plt.subplots(rows, ncols, squeeze=False, figsize=(width, height), dpi=90,
+    fig, axes = plt.subplots(rows, ncols, squeeze=False, figsize=(width, height), dpi=80,
                              facecolor="white")
     fig.subplots_adjust(left / width + 0.01, 0.01, 0.99, 1 - room / height - 0.005,
                         wspace=0.07, hspace=0.07 + 0.2 * lines / scale)
@@ -304,18 +304,18 @@ SHAPES = dict(  # name → function of coordinates (x to the right, y up) that g
     triangle=lambda x, y: _convex(x, y, (0, 1.05), (-0.91, -0.525), (0.91, -0.525)),
 )
 
-# %% ../nbs/01_data.ipynb #2b802f2d
+# %% ../nbs/01_data.ipynb #da53661c
 _SLOTS = 160  # random numbers that one picture may use
 
 
 def _dice(*keys):
     "A die for N pictures: `dice(low, high)` is the next number of each, float32 [N, 1, 1]."
     columns = iter(hash_uniform(*keys, torch.arange(_SLOTS)).numpy().T)
-    def dice(low=0.0, high=1.0):
+    def dice(low=0.0, high=1.0):  # the range [low, high) of the throw
         return (low + (high - low) * next(columns))[:, None, None].astype(np.float32)
     return dice
 
-# %% ../nbs/01_data.ipynb #2bb21311
+# %% ../nbs/01_data.ipynb #6c8f0df9
 def _hsv(h, s, v):
     "Colours [N, 3, ...] in [0, 1] from hue (which goes round), saturation and value [N, ...]."
     k = (h[:, None] * 6 + np.float32([5, 3, 1])[:, None, None]) % 6
@@ -334,7 +334,7 @@ def _wave(x, y, dice):
 
 
 def _backdrop(x, y, dice):
-    "Two related tints [N, 3, H, W] that flow into each other, and how bright they are on the whole."
+    "Two related tints [N, 3, H, W] that flow into each other, and their brightness."
     hue, grey = dice(), dice(0.3, 0.9)
     value = lambda: np.clip(grey + dice(-0.2, 0.25), 0.15, 1)
     first, second = (_hsv(hue + dice(-0.18, 0.18), dice(0.2, 0.75), value()) for _ in range(2))
@@ -417,7 +417,7 @@ def _grain(keys, size):
     parts = [((bits >> (10 * k)) & 1023).float() for k in range(6)]
     return torch.stack([parts[k] - parts[k + 3] for k in range(3)], 1).numpy() / 1024
 
-# %% ../nbs/01_data.ipynb #7ca19d09
+# %% ../nbs/01_data.ipynb #3fc85918
 def load_shapes(
     n_train: int = 5000,  # images to train on
     n_test: int = 1000,  # images to test on
@@ -434,7 +434,7 @@ def load_shapes(
 
 
 def _shapes(name, first, n, size, seed):
-    "The `n` pictures with numbers from `first` on, a few at a time to stay in the processor's cache."
+    "The `n` pictures with numbers from `first` on, a few at a time to stay in the CPU's cache."
     blocks = torch.arange(first // 10, first // 10 + -(-n // 10))[:, None]
     labels = hash_uniform(seed, -2, blocks, torch.arange(10)).argsort(1).flatten()[:n]
     images = torch.empty(n, *size, 3, dtype=torch.uint8)
@@ -450,7 +450,7 @@ def _hw(size, low=1):
     if len(size) != 2: raise refuse("size", size, "one number, or (height, width)")
     return tuple(check_number("size", s, low=low, high=2**14, integer=True) for s in size)
 
-# %% ../nbs/01_data.ipynb #ff114a1f
+# %% ../nbs/01_data.ipynb #4c40bbe0
 def show_classes(
     data: ImageData,  # where the pictures come from
     n: int = 5,  # pictures of each class
@@ -467,7 +467,8 @@ def show_classes(
     axes = _grid(len(names) * n, n, scale, None, data.size, left).reshape(len(names), n)
     for row, name, i in zip(axes, names, picked):
         show_images(data.images[i], axes=row)
-        row[0].text(-0.12, 0.5, name, transform=row[0].transAxes, ha="right", va="center", fontsize=9)
+        row[0].text(-0.12, 0.5, name, transform=row[0].transAxes, ha="right", va="center",
+                    fontsize=9)
     return axes
 
 
@@ -487,22 +488,25 @@ def _rgb(image):
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
-# %% ../nbs/01_data.ipynb #7a6c4889
+# %% ../nbs/01_data.ipynb #7f264f39
 def open_image(
     source,  # path of an image file, or its contents as bytes
     size=None,  # (height, width) in pixels to scale and crop to; None: as it is
 ) -> np.ndarray:  # uint8 [H, W, 3], RGB
-    "A picture as its author meant it: upright, in RGB, on white. Raises an `EvaError` when it is damaged."
-    try:
-        with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
-            if size: image.draft(None, (2 * max(size), 2 * max(size)))
-            image = _rgb(ImageOps.exif_transpose(image))
-            if size: image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
-            return np.asarray(image)
+    "A picture as its author meant it: upright, in RGB. Raises an `EvaError` when it is damaged."
+    try: return _decoded(source, size)
     except Exception as e:  # a damaged file makes decoders raise nearly anything
         name = f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
         raise refuse("image", f"{name} ({_reason(e)})", "a whole image file",
                      "Repair or delete it.") from None
+
+
+def _decoded(source, size=None):
+    with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+        if size: image.draft(None, (2 * max(size), 2 * max(size)))
+        image = _rgb(ImageOps.exif_transpose(image))
+        if size: image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
+        return np.asarray(image)
 
 
 def _reason(error):
@@ -511,7 +515,7 @@ def _reason(error):
     text = str(getattr(error, "strerror", None) or error)
     return " ".join(text.split())[:80] or type(error).__name__
 
-# %% ../nbs/01_data.ipynb #844d0d57
+# %% ../nbs/01_data.ipynb #aecdb719
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
@@ -519,7 +523,7 @@ EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff",
 class Listing:
     "What lies in a folder of images: nothing is opened."
     root: Path  # the folder
-    splits: dict  # split ("train", "test", "valid", or "all" where there are none) → class → paths of images
+    splits: dict  # "train", "test", "valid" (or "all" where there are none) → class → image paths
     others: tuple  # paths of files that are no images, or lie outside the classes
     hidden: tuple  # paths of hidden files and of what operating systems leave behind
     fingerprint: str  # changes when any file is added, removed, renamed or written
@@ -615,11 +619,11 @@ def cache_folder() -> Path:  # $EVA_CACHE, or else eva_nbs in the user's cache f
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(os.environ.get("EVA_CACHE") or Path(base, "eva_nbs")).expanduser()
 
-# %% ../nbs/01_data.ipynb #c92771b3
+# %% ../nbs/01_data.ipynb #1a40ebb4
 def cached_tensors(
-    fingerprint: str | None,  # quick to compute and changed by every change of the source; None: not known
-    content,  # function without arguments → str, a digest of the contents; called when the fingerprint is new
-    make,  # function without arguments → dict of tensors; called when the contents are new
+    fingerprint: str | None,  # changed by every change of the source; None: not known
+    content,  # function () → str, a digest of the contents; called when the fingerprint is new
+    make,  # function () → dict of tensors; called when the contents are new
     cache: bool = True,  # False: neither look nor keep
 ) -> dict:  # what `make` returned, now or earlier
     "Make tensors once for the same contents. A folder that cannot be written only means no cache."
@@ -657,11 +661,11 @@ def _each(func, items, label, progress):
             bar.update(len(part))
     return out
 
-# %% ../nbs/01_data.ipynb #c35df576
+# %% ../nbs/01_data.ipynb #7d2f0cfa
 def _decode(paths, size, progress):
     "Decode files into one tensor uint8 [N, H, W, 3]; name all that cannot be."
     shapes, errors, out = Counter(), [], {}
-    def one(k):
+    def one(k):  # the position of a file
         try: image = open_image(paths[k], size)
         except EvaError as e: return errors.append((k, e))
         shapes[image.shape] += 1
@@ -838,7 +842,7 @@ def load_cifar100(
     "CIFAR-100 with its hundred fine labels (A. Krizhevsky, 2009), otherwise as `load_cifar10`."
     return _load_cifar("cifar100", root, download, cache)
 
-# %% ../nbs/01_data.ipynb #527c2e8c
+# %% ../nbs/01_data.ipynb #61a0fc4a
 def load_data(
     source="shapes",  # "shapes", "cifar10", "cifar100", or the path of a folder of images
     size=None,  # height and width in pixels, or (height, width); None: as the source has them
@@ -846,29 +850,32 @@ def load_data(
 ) -> Splits:  # the data set
     "A data set by its name or its folder."
     if source == "shapes": return load_shapes(size=32 if size is None else size, **kwargs)
-    if source in _CIFAR: return _resized(dict(cifar10=load_cifar10, cifar100=load_cifar100)[source](**kwargs), size)
-    names = ["shapes", *_CIFAR]
+    if source == "cifar10": return _resized(load_cifar10(**kwargs), size)
+    if source == "cifar100": return _resized(load_cifar100(**kwargs), size)
     if not os.path.exists(source) and os.path.basename(source) == str(source):
-        check_choice("data", source, [*names, "or the path of a folder"])
+        check_choice("data", source, ["shapes", *_CIFAR, "or the path of a folder"])
     return load_folder(source, size=size, **kwargs)
 
 
 def _resized(splits, size):
     "The same splits at another size (bicubic, antialiased)."
     if size is None or _hw(size) == splits.train.size: return splits
-    def resize(data):
-        x = F.interpolate(data.images.permute(0, 3, 1, 2), _hw(size), mode="bicubic", antialias=True)
+    def resize(data):  # ImageData of one split
+        x = data.images.permute(0, 3, 1, 2)
+        x = F.interpolate(x, _hw(size), mode="bicubic", antialias=True)
         return replace(data, images=x.permute(0, 2, 3, 1).contiguous())
     return replace(splits, **{k: resize(d) for k, d in splits.parts().items()})
 
-# %% ../nbs/01_data.ipynb #1e3a26b0
+# %% ../nbs/01_data.ipynb #f1cc9748
 def split_valid(
     splits: Splits,  # a data set without a validation split
     n=0.05,  # images to cut: a whole number, or a fraction in (0, 1) of the training images
     seed: int = 0,  # another seed, other images
 ) -> Splits:  # the same test images; train and valid are what was train
     "Cut a stratified validation split from the training images."
-    if splits.valid is not None: raise refuse("splits", f"{len(splits.valid)} validation images", "a data set without any", "Use the ones there are.")
+    if splits.valid is not None:
+        raise refuse("splits", f"{len(splits.valid)} validation images",
+                     "a data set without any", "Use the ones there are.")
     data, n = splits.train, _how_many(n, len(splits.train) - 1)
     cut = torch.zeros(len(data), dtype=torch.bool)
     cut[_stratified(data.labels, n, seed)] = True
@@ -878,10 +885,12 @@ def split_valid(
 
 def _how_many(n, most):
     "A number of images, given as that or as a fraction of them."
-    if isinstance(n, (int, np.integer)) and not isinstance(n, bool): return check_number("n", n, low=1, high=most, integer=True)
-    return min(most, max(1, round(check_number("n", n, low=0, high=1, open_low=True) * most)))
+    if isinstance(n, (int, np.integer)) and not isinstance(n, bool):
+        return check_number("n", n, low=1, high=most, integer=True)
+    check_number("n", n, low=0, high=1, open_low=True)
+    return min(most, max(1, round(n * most)))
 
-# %% ../nbs/01_data.ipynb #09bac912
+# %% ../nbs/01_data.ipynb #a64c2e8f
 def subset(
     data: ImageData,  # the images to choose from
     n=1.0,  # how many: a whole number, or a fraction in (0, 1]
@@ -890,76 +899,88 @@ def subset(
 ) -> ImageData:  # in the order they had
     "A stratified part of some images: by count, by fraction, by class."
     if classes is not None:
-        old = [data.classes.index(check_choice("class", c, data.classes)) for c in ([classes] if isinstance(classes, str) else classes)]
-        new = torch.full((data.num_classes,), -1)
-        new[old] = torch.arange(len(old))
-        data = replace(data, labels=data.labels.clamp(min=0)).subset(new[data.labels] >= 0)
-        data = replace(data, labels=new[data.labels], classes=tuple(data.classes[k] for k in old))
+        data = _only(data, [classes] if isinstance(classes, str) else list(classes))
     return data.subset(_stratified(data.labels, _how_many(n, len(data)), seed))
 
-# %% ../nbs/01_data.ipynb #bdfc64a7
+
+def _only(data, classes):
+    "The images of these classes, numbered anew in this order."
+    for c in classes: check_choice("class", c, data.classes)
+    new = torch.tensor([classes.index(c) if c in classes else -1 for c in data.classes])
+    data = data.subset(new[data.labels] >= 0)
+    return replace(data, labels=new[data.labels], classes=tuple(classes))
+
+# %% ../nbs/01_data.ipynb #27137293
 def with_label_noise(
     data: ImageData,  # images with true labels
     fraction: float,  # share of labels to make wrong, in [0, 1], of every class alike
     seed: int = 0,  # another seed, other images
-    kind: str = "uniform",  # wrong in which way: "uniform" (any other class) or "next" (the class after it)
+    kind: str = "uniform",  # wrong how: "uniform" (any other class) or "next" (the class after it)
 ) -> ImageData:  # the same images; compare `labels` with the old ones to see which are wrong
     "Exactly so many wrong labels."
-    check_number("fraction", fraction, low=0, high=1), check_choice("kind", kind, ["uniform", "next"])
+    check_number("fraction", fraction, low=0, high=1)
+    check_choice("kind", kind, ["uniform", "next"])
     if data.num_classes < 2: raise refuse("data", "one class", "at least two, to be confused")
     i = _stratified(data.labels, round(fraction * len(data)), seed)
-    steps = hash_uniform(seed, -3, i) * (data.num_classes - 1) if kind == "uniform" else torch.zeros(len(i))
+    others = data.num_classes - 1 if kind == "uniform" else 1
     labels = data.labels.clone()
-    labels[i] = (labels[i] + 1 + steps.long()) % data.num_classes
+    labels[i] = (labels[i] + 1 + (hash_uniform(seed, -3, i) * others).long()) % data.num_classes
     return replace(data, labels=labels, name=f"{data.name}, {fraction:.0%} wrong labels")
 
-# %% ../nbs/01_data.ipynb #f5a72d0e
+# %% ../nbs/01_data.ipynb #f4d91c52
 def imbalanced(
     data: ImageData,  # images, about as many of each class
-    ratio: float = 10.0,  # how many times more images the first class has than the last, at least 1
+    ratio: float = 10.0,  # how many times more images the first class keeps than the last, ≥ 1
     seed: int = 0,  # another seed, other images
-    kind: str = "tail",  # how it goes down: "tail" (by a constant factor) or "step" (half of the classes)
+    kind: str = "tail",  # how: "tail" (by a constant factor) or "step" (the later half at once)
 ) -> ImageData:  # fewer images, in the order they had
     "Thin out the classes, the later ones more."
-    check_number("ratio", ratio, low=1), check_choice("kind", kind, ["tail", "step"])
-    C, counts = data.num_classes, torch.bincount(data.labels, minlength=data.num_classes)
-    where = torch.arange(C) / max(C - 1, 1) if kind == "tail" else (torch.arange(C) >= (C + 1) // 2).float()
-    wanted = torch.minimum(counts, (counts.max() * float(ratio) ** -where.double()).round().long().clamp(min=1))
-    i = torch.cat([_shuffled(data.labels == k, seed)[:n] for k, n in enumerate(wanted.tolist())]).sort().values
-    return replace(data.subset(i), name=f"{data.name}, imbalanced {ratio:g}:1")
+    check_number("ratio", ratio, low=1)
+    check_choice("kind", kind, ["tail", "step"])
+    k, last = torch.arange(data.num_classes, dtype=torch.float64), max(data.num_classes - 1, 1)
+    down = k / last if kind == "tail" else (k > last / 2).double()
+    most = max(data.counts().values())
+    wanted = (most * float(ratio) ** -down).round().long().clamp(min=1).tolist()
+    i = torch.cat([_shuffled(data.labels == k, seed)[:n] for k, n in enumerate(wanted)])
+    return replace(data.subset(i.sort().values), name=f"{data.name}, imbalanced {ratio:g}:1")
 
-# %% ../nbs/01_data.ipynb #4321f892
+# %% ../nbs/01_data.ipynb #0605971b
+_NOTHING = dict(format="", mode="", height=0, width=0, digest="", error="",
+                thumbnail=np.zeros((16, 16), np.uint8))
+
+
 def examine_image(
     path,  # an image file
-) -> dict:  # format, mode, height, width, digest, thumbnail (uint8 [16, 16]) and error ("" when it is sound)
-    "All that an audit wants to know about one picture. Never raises: what is wrong stands under `error`."
-    about = dict(format="", mode="", height=0, width=0, digest="", thumbnail=np.zeros((16, 16), np.uint8), error="")
+) -> dict:  # format, mode, height, width, digest, thumbnail (uint8 [16, 16]), error ("": sound)
+    "What an audit wants to know about one picture. Never raises: what is wrong is under `error`."
+    about = dict(_NOTHING)
     try:
         contents = Path(path).read_bytes()
-        with Image.open(BytesIO(contents)) as image: about |= dict(format=image.format, mode=image.mode)
-        pixels = open_image(contents)
-    except (EvaError, OSError, SyntaxError, ValueError) as e:
-        reason = str(e).split("(")[-1].split(")")[0] if isinstance(e, EvaError) else _reason(e)
-        return about | dict(error=reason)
+        with Image.open(BytesIO(contents)) as image:
+            about |= dict(format=image.format, mode=image.mode)
+        pixels = _decoded(contents)
+    except Exception as e: return about | dict(error=_reason(e))  # decoders raise nearly anything
+    digest = hashlib.blake2b(pixels.tobytes() + repr(pixels.shape).encode(), digest_size=16)
     small = Image.fromarray(pixels).convert("L").resize((16, 16), Image.Resampling.BOX)
-    digest = hashlib.blake2b(pixels.tobytes() + repr(pixels.shape).encode(), digest_size=16).hexdigest()
-    return about | dict(height=pixels.shape[0], width=pixels.shape[1], digest=digest, thumbnail=np.asarray(small))
+    return about | dict(height=pixels.shape[0], width=pixels.shape[1], digest=digest.hexdigest(),
+                        thumbnail=np.asarray(small))
 
-# %% ../nbs/01_data.ipynb #72d15b09
+# %% ../nbs/01_data.ipynb #9cda1dbc
 def near_duplicates(
     thumbnails,  # uint8 [N, 16, 16] greys
-    similarity: float = 0.98,  # correlation from which on two pictures count as nearly the same, in (0, 1]
+    similarity: float = 0.98,  # correlation from which on two count as nearly the same, in (0, 1]
     most: int = 10_000,  # at most so many pairs
 ) -> list:  # of (i, j, correlation) with i < j, the most similar first
     "All pairs of thumbnails that are the same up to contrast and brightness."
     x = torch.as_tensor(np.asarray(thumbnails)).float().reshape(-1, 1, 16, 16)
     fine, coarse = _unit(x), _unit(F.avg_pool2d(x, 2))
     pairs = torch.empty(3, 0, dtype=torch.float64)
-    for block in torch.arange(len(x)).split(2048):
-        if not len(block): break
-        i, j = (coarse[block] @ coarse[block[0]:].T > similarity - 0.01).triu(1).nonzero().T + block[0]
-        r = torch.cat([(fine[a] * fine[b]).sum(1) for a, b in zip(i.split(2**16), j.split(2**16))] or [x.new_empty(0)])
-        pairs = torch.cat([pairs, torch.stack([i.double(), j.double(), r.double()])[:, r >= similarity]], 1)
+    for first in range(0, len(x), 512):
+        close = coarse[first:first + 512] @ coarse[first:].T > similarity - 0.01
+        i, j = close.triu(1).nonzero().T + first
+        r = [(fine[a] * fine[b]).sum(1) for a, b in zip(i.split(2**16), j.split(2**16))]
+        new = torch.stack([i, j, torch.cat(r) if r else i]).double()
+        pairs = torch.cat([pairs, new[:, new[2] >= similarity]], 1)
         pairs = pairs[:, pairs[2].argsort(descending=True, stable=True)[:most]]
     return [(int(i), int(j), r) for i, j, r in pairs.T.tolist()]
 
@@ -971,120 +992,135 @@ def _unit(x):
     length = x.norm(dim=1, keepdim=True)
     return torch.where(length > x.shape[1] ** 0.5, x / length.clamp(min=1e-9), 0.0)
 
-# %% ../nbs/01_data.ipynb #a776b781
+# %% ../nbs/01_data.ipynb #2d297f93
+def _broken(files, splits):
+    "Files that cannot be used, and classes that are not there: (level, what, number, examples)."
+    bad = files[files.error != ""]
+    yield "wrong", "damaged files", len(bad), [f"{p} ({e})" for p, e in zip(bad.path, bad.error)]
+    empty = [f"{s}/{c}" for s, classes in splits.items() for c, f in classes.items() if not f]
+    yield "wrong", "empty classes", len(empty), empty
+    every = sorted({c for classes in splits.values() for c in classes})
+    missing = [f"{c} not in {s}" for s, found in splits.items() for c in every if c not in found]
+    yield "wrong", "classes missing from a split", len(missing), missing
+
+# %% ../nbs/01_data.ipynb #f0fcd445
+def _repeated(files, near):
+    "Images that are there more than once: (level, what, number, examples)."
+    groups = [g for _, g in files[files.error == ""].groupby("digest", sort=False) if len(g) > 1]
+    kinds = {"one image in two splits": lambda g: g.split.nunique() > 1,
+             "one image in two classes": lambda g: g["class"].nunique() > 1,
+             "exact duplicates within a class": lambda g: g.duplicated(["split", "class"]).any()}
+    for what, test in kinds.items():
+        some = [" = ".join(g.path) for g in groups if test(g)]
+        yield "wrong", what, len(some), some
+    split, path = files.split.to_numpy(), files.path.to_numpy()
+    across = split[near.a] != split[near.b]
+    for where, pairs in {"across splits": near[across], "within a split": near[~across]}.items():
+        some = [f"{path[a]} ≈ {path[b]} ({r:.3f})" for a, b, r in pairs.itertuples(index=False)]
+        yield "look", f"near duplicates {where}", len(some), some
+
+# %% ../nbs/01_data.ipynb #bfdc89d4
+def _noteworthy(files, listing):
+    "What may well be meant, and should be known: (level, what, number, examples)."
+    sound = files[files.error == ""]
+    sizes = [f"{w}×{h}" for h, w in zip(sound.height, sound.width)]
+    for what, kinds in dict(sizes=sizes, modes=sound["mode"], formats=sound["format"]).items():
+        tally = [f"{k}: {n:,}" for k, n in Counter(kinds).most_common()]
+        yield "look", f"several {what}", len(tally) if len(tally) > 1 else 0, tally
+    first = sound[sound.split == next(iter(listing.splits))]["class"].value_counts()
+    if len(first) and first.max() >= 3 * first.min():
+        examples = [f"{c}: {n:,}" for c, n in first.items()]
+        yield "look", f"imbalance {first.max() / first.min():.1f} : 1", len(first), examples
+    if "test" not in listing.splits: yield "look", "no test split", 1, list(listing.splits)
+    yield "look", "files that are no images", len(listing.others), list(listing.others)
+    yield "look", "hidden files", len(listing.hidden), list(listing.hidden)
+
+# %% ../nbs/01_data.ipynb #645d9353
 @dataclass(frozen=True, eq=False)
 class Audit:
     "What is in a folder of images, and what is wrong with it."
     listing: Listing  # what lies in the folder
-    files: pd.DataFrame  # a row for each image: split, class, path, format, mode, height, width, digest, error
-    near: pd.DataFrame  # a row for each pair of near duplicates: a, b (positions in `files`), similarity
+    files: pd.DataFrame  # by image: split, class, path, format, mode, height, width, digest, error
+    near: pd.DataFrame  # a pair of near duplicates each: a, b (positions in `files`), similarity
 
     @property
-    def ok(self) -> bool: return not (self.findings.level == "wrong").any()
+    def ok(self) -> bool: return "wrong" not in set(self.findings.level)
 
     @property
-    def counts(self) -> pd.DataFrame:  # number of sound images, classes down, splits across
-        table = {s: {c: 0 for c in classes} for s, classes in self.listing.splits.items()}
-        for (s, c), n in self.files[self.files.error == ""].groupby(["split", "class"]).size().items(): table[s][c] = int(n)
-        return pd.DataFrame(table).fillna(0).astype(int).sort_index()
+    def counts(self) -> pd.DataFrame:  # number of sound images: classes down, splits across
+        sound, splits = self.files[self.files.error == ""], list(self.listing.splits)
+        classes = sorted({c for found in self.listing.splits.values() for c in found})
+        table = pd.crosstab(sound["class"], sound.split)
+        return table.reindex(classes, columns=splits, fill_value=0)
 
     @cached_property
-    def findings(self) -> pd.DataFrame:  # level ("wrong" or "look"), what, n, examples (a list of paths)
-        rows = [*_broken(self), *_repeated(self), *_noteworthy(self)]
+    def findings(self) -> pd.DataFrame:  # level ("wrong" or "look"), what, n, examples (a list)
+        rows = [*_broken(self.files, self.listing.splits), *_repeated(self.files, self.near),
+                *_noteworthy(self.files, self.listing)]
         return pd.DataFrame([r for r in rows if r[2]], columns=["level", "what", "n", "examples"])
-
-
-def _broken(audit):
-    "Findings about files that cannot be used and classes that are not there."
-    bad, splits = audit.files[audit.files.error != ""], audit.listing.splits
-    yield "wrong", "damaged files", len(bad), [f"{p} ({e})" for p, e in zip(bad.path, bad.error)]
-    empty = [f"{s}/{c}" for s, classes in splits.items() for c, files in classes.items() if not files]
-    yield "wrong", "empty classes", len(empty), empty
-    every = {c for classes in splits.values() for c in classes}
-    missing = [f"{c} not in {s}" for s, classes in splits.items() for c in sorted(every - set(classes))]
-    yield "wrong", "classes missing from a split", len(missing), missing
-
-
-def _repeated(audit):
-    "Findings about images that are there more than once."
-    groups = [g for _, g in audit.files[audit.files.error == ""].groupby("digest", sort=False) if len(g) > 1]
-    show = lambda groups: [" = ".join(g.path) for g in groups]
-    leaks = [g for g in groups if g.split.nunique() > 1]
-    torn = [g for g in groups if g["class"].nunique() > 1]
-    plain = [g for g in groups if g.groupby(["split", "class"]).size().max() > 1]
-    yield "wrong", "one image in two splits", len(leaks), show(leaks)
-    yield "wrong", "one image in two classes", len(torn), show(torn)
-    yield "wrong", "exact duplicates within a class", len(plain), show(plain)
-    pairs = audit.near.assign(across=[audit.files.split[a] != audit.files.split[b] for a, b in zip(audit.near.a, audit.near.b)])
-    for across, where in ((True, "across splits"), (False, "within a split")):
-        some = pairs[pairs.across == across]
-        yield "look", f"near duplicates {where}", len(some), [f"{audit.files.path[a]} ≈ {audit.files.path[b]} ({s:.3f})" for a, b, s in zip(some.a, some.b, some.similarity)]
-
-
-def _noteworthy(audit):
-    "Findings about what may well be meant."
-    sound, listing = audit.files[audit.files.error == ""], audit.listing
-    for what, kinds in dict(sizes=[f"{w}×{h}" for h, w in zip(sound.height, sound.width)], modes=sound["mode"], formats=sound.format).items():
-        tally = Counter(kinds).most_common()
-        yield "look", f"several {what}", len(tally) if len(tally) > 1 else 0, [f"{k}: {n:,}" for k, n in tally]
-    first = audit.counts.iloc[:, 0]
-    full = first[first > 0]
-    if len(full) and full.max() >= 3 * full.min():
-        yield "look", f"imbalance {full.max() / full.min():.1f} : 1 in {first.name}", len(full), [f"{c}: {n:,}" for c, n in full.sort_values().items()]
-    if "test" not in listing.splits: yield "look", "no test split", 1, ["images will be split by seed, or valid is taken"]
-    yield "look", "files that are no images", len(listing.others), list(listing.others)
-    yield "look", "hidden files", len(listing.hidden), list(listing.hidden)
 
 
 def audit_data(
     path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or <class>/*
-    near: bool = True,  # look for near duplicates too (a matter of the square of the number of images)
+    near: bool = True,  # look for near duplicates too; the time for that grows with N²
     progress: bool = True,  # show progress while files are read
 ) -> Audit:  # `.ok`, `.findings`, `.counts`, `.files`, `.plot()`
     "Decode every image of a folder and find what is wrong. Changes nothing and keeps nothing."
     listing = list_images(path)
-    about = _each(examine_image, [listing.root / f for *_, f in listing.files], "examining", progress)
-    table = pd.DataFrame(listing.files, columns=["split", "class", "path"])
-    columns = ["format", "mode", "height", "width", "digest", "error"]
-    table = table.join(pd.DataFrame([[a[c] for c in columns] for a in about], columns=columns))
-    unique = np.flatnonzero((table.error == "") & ~table.digest.duplicated()) if near else []
-    pairs = near_duplicates(np.stack([about[k]["thumbnail"] for k in unique])) if len(unique) else []
-    pairs = pd.DataFrame([(unique[i], unique[j], s) for i, j, s in pairs], columns=["a", "b", "similarity"])
-    return Audit(listing, table, pairs)
+    paths = [listing.root / f for *_, f in listing.files]
+    about = pd.DataFrame(_each(examine_image, paths, "examining", progress), columns=list(_NOTHING))
+    files = pd.DataFrame(listing.files, columns=["split", "class", "path"])
+    unique = np.flatnonzero((about.error == "") & ~about.digest.duplicated()) if near else []
+    thumbnails = np.array([about.thumbnail[k] for k in unique], np.uint8)
+    pairs = [(unique[i], unique[j], r) for i, j, r in near_duplicates(thumbnails)]
+    pairs = pd.DataFrame(pairs, columns=["a", "b", "similarity"]).astype(dict(a=int, b=int))
+    return Audit(listing, files.join(about.drop(columns="thumbnail")), pairs)
 
-# %% ../nbs/01_data.ipynb #63c6c022
+# %% ../nbs/01_data.ipynb #b84e70ce
+@patch
+def _verdict(self: Audit, sound, not_sound):
+    n, classes = len(self.files), len(self.counts)
+    verdict = sound if self.ok else not_sound
+    return f"{n:,} images in {classes} classes: {verdict}"
+
+
 @patch
 def __repr__(self: Audit):
-    verdict = "sound" if self.ok else "NOT SOUND"
-    lines = [f"{self.listing.root.name}: {len(self.files):,} images in {len(self.counts)} classes: {verdict}", "", self.counts.to_string()]
+    lines = [f"{self.listing.root.name}: {self._verdict('sound', 'NOT SOUND')}", "",
+             self.counts.rename_axis(None).rename_axis(None, axis=1).to_string()]
     for f in self.findings.itertuples():
         more = [f"… and {len(f.examples) - 5:,} more"] if len(f.examples) > 5 else []
-        lines += ["", f"[{f.level}] {f.what}: {f.n:,}", *(f"    {e}" for e in f.examples[:5] + more)]
+        lines += ["", f"[{f.level}] {f.what}: {f.n:,}"]
+        lines += [f"    {e}" for e in f.examples[:5] + more]
     return "\n".join(lines)
 
 
 @patch
 def _repr_markdown_(self: Audit):
-    verdict = "sound" if self.ok else "**not sound**"
-    lines = [f"**{self.listing.root.name}**: {len(self.files):,} images in {len(self.counts)} classes: {verdict}", "",
+    lines = [f"**{self.listing.root.name}**: {self._verdict('sound', '**not sound**')}", "",
              "| | finding | number | for example |", "|---|---|---:|---|"]
     for f in self.findings.itertuples():
-        examples = "<br>".join(f"`{e}`" for e in f.examples[:3]) + (" …" if len(f.examples) > 3 else "")
+        more = " …" if len(f.examples) > 3 else ""
+        examples = "<br>".join(f"`{e}`" for e in f.examples[:3]) + more
         lines.append(f"| {f.level} | {f.what} | {f.n:,} | {examples} |")
     return "\n".join(lines)
 
-# %% ../nbs/01_data.ipynb #758cf6a7
+# %% ../nbs/01_data.ipynb #8a51e99a
 @patch
 def worst_pairs(
     self: Audit,
     n: int = 8,  # at most so many pairs
 ) -> list:  # of (finding, path, path), the gravest first
     "Pairs of pictures that should not both be there."
-    sign = {"wrong": " = ", "look": " ≈ "}
-    pairs = [(f.what, *e.split(sign[f.level])[:2]) for f in self.findings.itertuples() for e in f.examples if sign[f.level] in e]
-    return [(what, a, b.rsplit(" (", 1)[0] if what.startswith("near") else b) for what, a, b in pairs][:n]
+    pairs = []
+    for f in self.findings.itertuples():
+        for example in f.examples[:n]:
+            near = example.rsplit(" (", 1)[0].split(" ≈ ")
+            two = near if len(near) > 1 else example.split(" = ")
+            if len(two) > 1: pairs.append((f.what, *two[:2]))
+    return pairs[:n]
 
-
+# %% ../nbs/01_data.ipynb #ea7db1fd
 @patch
 def plot(
     self: Audit,
@@ -1094,16 +1130,21 @@ def plot(
     "The worst pairs, side by side."
     pairs = self.worst_pairs(n)
     if not pairs:
-        ax = show_images(np.full((1, 24, 96, 3), 255, np.uint8), scale=4, axes=axes)
-        ax[0].text(48, 12, "no image is there twice", ha="center", va="center", fontsize=9)
-        return ax
-    images = np.stack([open_image(self.listing.root / p, (96, 96)) for _, a, b in pairs for p in (a, b)])
-    titles = [f"{what if k == 0 else ''}\n{p}" for what, *both in pairs for k, p in enumerate(both)]
-    axes = show_images(images, ncols=4, scale=1.7, axes=_grid(len(images), 4, 1.7, titles, (96, 96)) if axes is None else axes)
-    for ax, title in zip(axes, titles): ax.set_title(title, fontsize=7.5, pad=3, loc="left")
+        axes = show_images(np.full((1, 24, 96, 3), 255, np.uint8), scale=4, axes=axes)
+        axes[0].text(48, 12, "no image is there twice", ha="center", va="center", fontsize=9)
+        return axes
+    paths = [p for _, *both in pairs for p in both]
+    whys = [why for what, *_ in pairs for why in (what, "")]
+    titles = [f"{why}\n{path}" for why, path in zip(whys, paths)]
+    images = [open_image(self.listing.root / p) for p in paths]
+    if axes is None: axes = _grid(len(images), 4, 1.6, titles, (1, 1))
+    axes = show_images(images, titles, axes=axes)
+    for ax, title in zip(axes, titles):
+        ax.set_title("")
+        ax.set_title(title, fontsize=7.5, pad=3, loc="left")
     return axes
 
-# %% ../nbs/01_data.ipynb #376cc490
+# %% ../nbs/01_data.ipynb #3d437286
 @call_parse
 @command
 def eva_data(
@@ -1111,7 +1152,7 @@ def eva_data(
     figure: str = None,  # file for a picture of the worst pairs, for example worst.png
     no_near: bool = False,  # do not look for near duplicates
 ) -> int:  # exit code: 0 when the data are sound, 1 when something is wrong
-    "Audit a folder of images: counts, damaged files, duplicates, leakage from train to test, imbalance."
+    "Audit a folder of images: counts, damaged files, duplicates, leakage, imbalance."
     audit = audit_data(path, near=not no_near)
     print(audit)
     if figure: audit.plot()[0].figure.savefig(figure, dpi=100)

@@ -7,7 +7,7 @@ __all__ = ['RECIPES', 'Recipe', 'get_recipe', 'Run', 'from_main', 'augmented_she
            'describe_result', 'write_report', 'new_run', 'train_run', 'eva_train', 'eva_lr_find', 'read_images',
            'classify', 'eva_predict', 'eva_gradcam']
 
-# %% ../nbs/10_experiments.ipynb #653ed860
+# %% ../nbs/10_experiments.ipynb #11a71449
 import base64, dataclasses, shutil, sys
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -35,7 +35,7 @@ from .gradcam import show_layers, show_mistake_cams
 from .interpret import (accuracy_per_class, normalized, plot_accuracy_per_class, plot_confusion,
                                predict, show_mistakes)
 from .lr_finder import LRFind
-from .models import build_model, count_parameters, summary
+from .models import build_model, count_parameters, diagram, summary
 from .schedules import SCHEDULES, plot_schedule
 from .train import (L1, Checkpoint, HistoryCSV, Learner, TensorBoard, cross_entropy,
                            distributed, nll_log_softmax, read_weights, sgd)
@@ -393,7 +393,7 @@ def plot_steps(
     ax.set(xlabel="step", ylabel=names[what], title=title)
     return ax
 
-# %% ../nbs/10_experiments.ipynb #6c76f121
+# %% ../nbs/10_experiments.ipynb #0e7457b4
 def _figure_makers(run, learner, splits, preds):
     "Name → function that draws the figure and returns an Axes (or an array of them)."
     recipe, model, test = run.recipe, learner.scored_model, splits.test
@@ -403,6 +403,7 @@ def _figure_makers(run, learner, splits, preds):
     names = [f"{test.classes[test.labels[i]]}\n{test.classes[preds.labels[i]]}" for i in five]
     makers = {
         "augmented": lambda: augmented_sheet(splits, recipe.policy),
+        "network": lambda: diagram(model, name=recipe.model).plot(),
         "schedule": lambda: plot_schedule(learner.schedule, learner.until, steps_per_epoch),
         "lr_trend": lambda: plot_steps(steps, "lr"),
         "accuracy": lambda: plot_curves(history, "accuracy"),
@@ -435,10 +436,11 @@ def draw_figures(
         figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight", facecolor="white")
         plt.close(figure)
 
-# %% ../nbs/10_experiments.ipynb #34c77800
+# %% ../nbs/10_experiments.ipynb #7af932d7
 _SECTIONS = [
     ("The data as the net sees it",
      "Five images of each class, augmented by the recipe's policy.", ["augmented"]),
+    ("The net", "Its stages, with the shape of what leaves each of them.", ["network"]),
     ("Learning rate",
      "The range test, the schedule drawn before the training, and the rates used.",
      ["lr_finder", "schedule", "lr_trend"]),

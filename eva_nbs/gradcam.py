@@ -40,7 +40,7 @@ def as_input(
     p = next(model.parameters(), xb)
     return xb.detach().to(p.device, p.dtype, copy=True)
 
-# %% ../nbs/08_gradcam.ipynb #2c6e736a
+# %% ../nbs/08_gradcam.ipynb #674fae49
 def _eager():
     "Run compiled modules as plain ones; free where nothing was ever compiled."
     stance = getattr(torch.compiler, "set_stance", None)
@@ -50,7 +50,7 @@ def _eager():
 def untouched(
     model: nn.Module,  # any model
 ):  # a context manager: eval mode, fp32, eager, gradients off
-    "Whatever is computed inside, the model and the generators are bit for bit as before afterwards."
+    "Whatever is computed inside, model and generators are bit for bit as before afterwards."
     buffers = [(b, b._version, b.clone()) for b in model.buffers()]
     device = next((p.device.type for p in model.parameters()), "cpu")
     try:
@@ -61,14 +61,18 @@ def untouched(
         for buffer, version, old in buffers:
             if buffer._version != version: buffer.data.copy_(old)
 
-# %% ../nbs/08_gradcam.ipynb #91ff4e4d
+# %% ../nbs/08_gradcam.ipynb #9c0950b7
 def _run(model, xb):
     "Call the model; if it fails because of the number of channels, say so."
     try: return model(xb)
     except RuntimeError as error:
         first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
         if first is None or first.in_channels == xb.shape[1]: raise
-        raise refuse("xb", f"{xb.shape[1]} channels", f"{first.in_channels}, as the first layer has it") from error
+        wanted = f"{first.in_channels}, as the first layer has it"
+        raise refuse("xb", f"{xb.shape[1]} channels", wanted) from error
+
+def _is_map(out):
+    return isinstance(out, torch.Tensor) and out.ndim == 4 and out.shape[2] * out.shape[3] > 1
 
 def spatial_layers(
     model: nn.Module,  # any model; wrappers (DDP, torch.compile) are looked through
@@ -76,15 +80,14 @@ def spatial_layers(
 ) -> dict:  # layer name → `(channels, h, w)`, in the order in which the layers finish
     "The layers whose output is a map (more than one position), for images of this size."
     model, found, handles = unwrap(model), {}, []
-    def note(name):
-        def hook(module, args, out):
-            if isinstance(out, torch.Tensor) and out.ndim == 4 and out.shape[2] * out.shape[3] > 1:
-                found.pop(name, None)
-                found[name] = tuple(out.shape[1:])
-        return hook
+    def _note(name):
+        def _hook(module, args, out):
+            found.pop(name, None)  # a module that is called twice counts where it ends
+            if _is_map(out): found[name] = tuple(out.shape[1:])
+        return _hook
     try:
         for name, module in model.named_modules():
-            if name: handles.append(module.register_forward_hook(note(name)))
+            if name: handles.append(module.register_forward_hook(_note(name)))
         with untouched(model): _run(model, as_input(model, xb[:1]))
     finally:
         for handle in handles: handle.remove()
@@ -108,7 +111,7 @@ def stage_layers(
             best[size] = name
     return list(best.values())[max(0, len(best) - n):]
 
-# %% ../nbs/08_gradcam.ipynb #affc3dfb
+# %% ../nbs/08_gradcam.ipynb #301de9ad
 _FOUND = weakref.WeakKeyDictionary()  # model → {(input size, module names): layer}
 
 def auto_layer(
@@ -121,13 +124,13 @@ def auto_layer(
     if key not in kept:
         sizes = spatial_layers(model, xb)
         sides = {name: min(sizes[name][1:]) for name in stage_layers(model, xb, len(sizes))}
-        if not sides: raise refuse("model", type(model).__name__, "a model with a layer that outputs "
-                                   "[N, K, h, w], more than one position")
+        if not sides:
+            raise refuse("model", type(model).__name__, "a model with a layer that outputs a map")
         enough = min(4, max(sides.values()))
         kept[key] = [name for name, side in sides.items() if side >= enough][-1]
     return kept[key]
 
-# %% ../nbs/08_gradcam.ipynb #1f0f8e37
+# %% ../nbs/08_gradcam.ipynb #ae00d6b1
 def choose_layers(
     model: nn.Module,  # any model
     xb: torch.Tensor,  # float `[N, C, H, W]`
@@ -141,61 +144,73 @@ def choose_layers(
     if not layers or any(name == "" or name not in known for name in layers):
         wrong = next((name for name in layers if not name or name not in known), layers)
         outer = [name for name in spatial_layers(model, xb) if "." not in name]
-        check_choice("layer", wrong, dict.fromkeys([*outer, *stage_layers(model, xb), "or a part of these"]))
+        names = dict.fromkeys([*outer, *stage_layers(model, xb), "or a part of these"])
+        check_choice("layer", wrong, names)
     return layers
 
-# %% ../nbs/08_gradcam.ipynb #d1640bef
+# %% ../nbs/08_gradcam.ipynb #1aad7b6e
+def _check_classes(classes, n, c):
+    "The classes as int64 `[n]`, if they are one or `n` whole numbers below `c`."
+    if classes.is_floating_point() or classes.shape not in ((), (n,)):
+        raise refuse("target", f"{classes.dtype} {list(classes.shape)}",
+                     f"one int, or {n} ints, one for each image")
+    if classes.min() < 0 or classes.max() >= c:
+        raise refuse("target", f"class {classes.min()} to {classes.max()}", f"0 to {c - 1}")
+    return classes.long().expand(n).detach()
+
 def target_scores(
     logits: torch.Tensor,  # float `[N, C]`, what the model returned
     target=None,  # None: predicted class; an int; ints `[N]`; or a function logits → float `[N]`
 ) -> tuple:  # scores float `[N]`, classes int64 `[N]` (-1 where a function made the score)
     "The score to be explained, for each image. Raises `EvaError` for classes that are not there."
-    n, c = logits.shape if logits.ndim == 2 else (len(logits), None)
-    if c is None: raise refuse("model", f"output {list(logits.shape)}", "logits [N, C]")
+    if logits.ndim != 2: raise refuse("model", f"output {list(logits.shape)}", "logits [N, C]")
     if callable(target):
         scores = target(logits)
-        if scores.shape != (n,): raise refuse("target", f"a function that returned {list(scores.shape)}", f"scores [{n}]")
-        return scores, torch.full((n,), -1, device=logits.device)
-    classes = logits.argmax(1) if target is None else torch.as_tensor(target, device=logits.device)
-    if classes.is_floating_point() or classes.shape not in ((), (n,)):
-        raise refuse("target", f"{classes.dtype} {list(classes.shape)}", f"one int, or {n} ints, one for each image")
-    if classes.min() < 0 or classes.max() >= c:
-        raise refuse("target", f"class {classes.min()} to {classes.max()}", f"0 to {c - 1}")
-    classes = classes.long().expand(n).detach()
+        if scores.shape != logits.shape[:1]:
+            raise refuse("target", f"a function that returned {list(scores.shape)}", "scores [N]")
+        return scores, torch.full_like(scores, -1, dtype=torch.long)
+    target = logits.argmax(1) if target is None else target
+    classes = _check_classes(torch.as_tensor(target, device=logits.device), *logits.shape)
     return logits.gather(1, classes[:, None])[:, 0], classes
 
-# %% ../nbs/08_gradcam.ipynb #e8c64112
+# %% ../nbs/08_gradcam.ipynb #481abdb5
+def _no_map(name, out):
+    "The error for a layer without a map."
+    shape = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
+    return refuse(f"layer {name}", f"output {shape}", "a map [N, K, h, w] of several positions",
+                  "spatial_layers(model, xb) lists the layers that have one.")
+
 @contextmanager
 def _watched(model, layers):
-    "The output of each layer, filled in during the call: the tensor of which the later layers get a copy."
+    "What each layer put out during a call: the tensor of which the later layers got a copy."
     found, handles = {}, []
-    def keep(name):
-        def hook(module, args, out):
-            if not isinstance(out, torch.Tensor) or out.ndim != 4 or out.shape[2] * out.shape[3] < 2:
-                shape = list(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
-                raise refuse(f"layer {name}", f"output {shape}", "a map [N, K, h, w] of several positions",
-                             "spatial_layers(model, xb) lists the layers that have one.")
+    def _keep(name):
+        def _hook(module, args, out):
+            if not _is_map(out): raise _no_map(name, out)
             torch.set_grad_enabled(True)  # the guard around the call switches it off again
             found[name] = out if out.requires_grad else out.detach().requires_grad_()
             return found[name].clone()
-        return hook
+        return _hook
     try:
-        for name in layers: handles.append(model.get_submodule(name).register_forward_hook(keep(name)))
+        for name in layers:
+            handles.append(model.get_submodule(name).register_forward_hook(_keep(name)))
         yield found
     finally:
         for handle in handles: handle.remove()
 
 def _gradients(score, found):
     "The gradient of the summed score at each watched layer; an `EvaError` where there is none."
-    if not score.requires_grad: raise refuse("model", "a score without a gradient", "a model that can "
-        "be differentiated", "Without gradients, eigencam, scorecam and ablationcam still work.")
+    if not score.requires_grad:
+        raise refuse("model", "a score without a gradient", "a model that can be differentiated",
+                     "Without gradients, eigencam, scorecam and ablationcam still work.")
     grads = torch.autograd.grad(score.sum(), list(found.values()), allow_unused=True)
     for name, grad in zip(found, grads):
-        if grad is None: raise refuse("layer", name, "a layer that the score depends on by gradients",
-                                      "Look for detach or torch.no_grad in the model's forward.")
+        if grad is None:
+            raise refuse("layer", name, "a layer that the score depends on by gradients",
+                         "Look for detach or torch.no_grad in the model's forward.")
     return grads
 
-# %% ../nbs/08_gradcam.ipynb #e5a110ab
+# %% ../nbs/08_gradcam.ipynb #0b72c4ad
 @dataclass
 class Look:
     "Activations and gradients of one batch at several layers, and the scores they belong to."
@@ -216,8 +231,9 @@ def look(
     layers = choose_layers(model, xb, layers)
     with untouched(model), _watched(model, layers) as found:
         score, classes = target_scores(_run(model, as_input(model, xb)), target)
-        missing = [name for name in layers if name not in found]
-        if missing: raise refuse("layer", missing[0], "a layer that the model uses when it is called")
+        for name in layers:
+            if name not in found:
+                raise refuse("layer", name, "a layer that the model uses in a call")
         grads = _gradients(score, found) if gradients else [torch.zeros(())] * len(found)
     plain = lambda tensors: dict(zip(found, (t.detach().float() for t in tensors)))
     A, G = plain(found.values()), plain(grads)
@@ -232,12 +248,12 @@ def gradcam_map(
     "Channels weighted by their mean gradient."
     return (G.mean((2, 3), keepdim=True) * A).sum(1)
 
-# %% ../nbs/08_gradcam.ipynb #a4ba4366
+# %% ../nbs/08_gradcam.ipynb #16770036
 def gradcam_plus_plus_map(
     A: torch.Tensor,  # activations float `[N, K, h, w]`
     G: torch.Tensor,  # gradients float `[N, K, h, w]`
 ) -> torch.Tensor:  # signed map float `[N, h, w]`
-    "Channels weighted by their positive gradients, each position by its share (eq. 19 of the paper)."
+    "Channels weighted by their positive gradients, positions by their share (the paper's eq. 19)."
     alpha = G**2 / (2 * G**2 + A.sum((2, 3), keepdim=True) * G**3 + 1e-6)
     weights = (alpha.where(G != 0, 0) * G.relu()).sum((2, 3), keepdim=True)
     return (weights * A).sum(1)
@@ -280,11 +296,11 @@ def eigencam_map(
     strong = (projected * points.square().sum(2)).sum(1, keepdim=True)
     return (projected * torch.where(strong < 0, -1.0, 1.0)).view(len(A), *A.shape[2:])
 
-# %% ../nbs/08_gradcam.ipynb #53039cb6
-def _own_scores(model, xb, target, i, k):
-    "The scores of `k` variants of image `i`, under that image's target."
-    own = target if callable(target) else target[i:i + 1].expand(k)
-    return target_scores(_run(model, xb), own)[0].float()
+# %% ../nbs/08_gradcam.ipynb #0668c47e
+def _scorer(target, i):
+    "A function: logits of variants of image `i` → their scores, under that image's own target."
+    own = target if callable(target) else int(target[i])
+    return lambda logits: target_scores(logits, own)[0].float()
 
 def scorecam_weights(
     model: nn.Module,  # in eval mode, without wrappers
@@ -298,19 +314,19 @@ def scorecam_weights(
     masks = F.interpolate(A, xb.shape[2:], mode="bilinear", align_corners=True)
     low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
     masks = ((masks - low) / (high - low + 1e-8)).to(xb.dtype)
-    rows = [torch.cat([_own_scores(model, xb[i] * m[:, None], target, i, len(m))
+    rows = [torch.cat([_scorer(target, i)(_run(model, xb[i] * m[:, None]))
                        for m in masks[i].split(batch_size)]) for i in range(len(xb))]
     return torch.stack(rows).softmax(1)
 
-# %% ../nbs/08_gradcam.ipynb #f5228a89
+# %% ../nbs/08_gradcam.ipynb #db875cb4
 @contextmanager
 def _lacking(module, channels):
-    "While inside, the module's output is repeated for each of `channels`, with that channel at zero."
-    def hook(module, args, out):
+    "While inside, the module's output is repeated for each of `channels`, with that one at zero."
+    def _hook(module, args, out):
         out = out.repeat(len(channels), 1, 1, 1) if len(out) == 1 else out.clone()
         out[torch.arange(len(channels)), channels] = 0
         return out
-    handle = module.register_forward_hook(hook)
+    handle = module.register_forward_hook(_hook)
     try: yield
     finally: handle.remove()
 
@@ -331,14 +347,14 @@ def ablationcam_weights(
     "Ablation-CAM: how much of the score is lost without each channel."
     module, rows = model.get_submodule(layer), []
     for i in range(len(xb)):
-        own = target if callable(target) else target[i:i + 1]
-        whole = target_scores(_run(model, xb[i:i + 1]), own)[0].float()
-        lost = [target_scores(_without_channels(model, module, xb[i:i + 1], c), own if callable(own) else
-                              own.expand(len(c)))[0].float() for c in torch.arange(A.shape[1]).split(batch_size)]
-        rows.append((whole - torch.cat(lost)) / whole.abs().clamp(min=1e-12))
+        x, score = xb[i:i + 1], _scorer(target, i)
+        whole = score(_run(model, x))
+        without = torch.cat([score(_without_channels(model, module, x, channels))
+                             for channels in torch.arange(A.shape[1]).split(batch_size)])
+        rows.append((whole - without) / whole.abs().clamp(min=1e-12))
     return torch.stack(rows)
 
-# %% ../nbs/08_gradcam.ipynb #98182107
+# %% ../nbs/08_gradcam.ipynb #8bed45fd
 class _GuidedReLU(TorchFunctionMode):
     "While inside, the gradient that arrives at the output of any ReLU loses its negative part."
     RELUS = {F.relu, F.relu_, torch.relu, torch.relu_, torch.Tensor.relu, torch.Tensor.relu_}
@@ -361,8 +377,9 @@ def guided_backprop(
         x = as_input(model, xb).requires_grad_()
         score, _ = target_scores(_run(model, x), target)
         grad = _gradients(score, {"input": x})[0]
-    if not mode.count: raise refuse("model", "a model without ReLU", "one with ReLUs, the only layers "
-                                    "that guided backpropagation changes", "Use another method.")
+    if not mode.count:
+        raise refuse("model", "a model without ReLU", "one with ReLUs, all that guided "
+                     "backpropagation changes", "Use another method.")
     return grad.float()
 
 # %% ../nbs/08_gradcam.ipynb #521475c7
@@ -399,7 +416,7 @@ class CamResult:
         "Whether there is any evidence for the class at all."
         return (self.pick(layer) > 0).flatten(1).any(1)
 
-# %% ../nbs/08_gradcam.ipynb #cfc98f3d
+# %% ../nbs/08_gradcam.ipynb #002f27f8
 def enlarged(
     cams: CamResult,  # from `grad_cam`
     layer: str | None = None,  # one of its layers; None: the last
@@ -410,11 +427,11 @@ def enlarged(
     check_choice("kind", kind, ("scaled", "rectified", "signed"))
     cam = cams.pick(layer)
     cam = cam if kind == "signed" else cam.clamp(min=0)
-    cam = F.interpolate(cam[:, None], tuple(size or cams.size), mode="bilinear", align_corners=False)[:, 0]
+    cam = F.interpolate(cam[:, None], tuple(size or cams.size), mode="bilinear")[:, 0]
     if kind != "scaled": return cam
     return cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)
 
-# %% ../nbs/08_gradcam.ipynb #8ed5128d
+# %% ../nbs/08_gradcam.ipynb #b39f4ea4
 MAPS = {"gradcam": gradcam_map, "gradcam++": gradcam_plus_plus_map, "hirescam": hirescam_map,
         "xgradcam": xgradcam_map, "layercam": layercam_map, "eigencam": eigencam_map}
 WEIGHTS = {"scorecam": scorecam_weights, "ablationcam": ablationcam_weights}
@@ -432,7 +449,8 @@ def _guided(model, xb, target, seen):
     "Guided Grad-CAM summed over the colours: guided gradient times enlarged, rectified Grad-CAM."
     pixels = guided_backprop(model, xb, target).sum(1)
     cam = {n: gradcam_map(A, seen.gradients[n]).relu() for n, A in seen.activations.items()}
-    return {n: pixels * F.interpolate(c[:, None], xb.shape[2:], mode="bilinear")[:, 0] for n, c in cam.items()}
+    enlarge = lambda c: F.interpolate(c[:, None], xb.shape[2:], mode="bilinear")[:, 0]
+    return {n: pixels * enlarge(c) for n, c in cam.items()}
 
 def _part(model, xb, target, layers, method):
     "The look and the signed maps of one batch."
@@ -441,23 +459,33 @@ def _part(model, xb, target, layers, method):
     if method == "guided_gradcam": return seen, _guided(model, xb, target, seen)
     return seen, {n: MAPS[method](A, seen.gradients[n]) for n, A in seen.activations.items()}
 
-# %% ../nbs/08_gradcam.ipynb #dbcdb0d3
+# %% ../nbs/08_gradcam.ipynb #9684ee8a
 def _notes(layers, chosen, shapes, size, method):
     "What a reader of the maps should know; a warning, too, if a map is smaller than 4×4."
-    notes = [f"layer {layers[0]} was chosen: the deepest with a map of 4×4 or more"] if chosen else []
+    why = f"layer {layers[0]} was chosen: the deepest with a map of 4×4 or more"
+    notes = [why] if chosen else []
     for name in layers:
         h, w = shapes[name]
         if min(h, w) < 4:
-            notes.append(f"the map of {name} has only {h}×{w} positions for {size[0]}×{size[1]} pixels")
-            warnings.warn(f"grad_cam: {notes[-1]}; it shows next to nothing. Name an earlier layer, "
-                          f"or leave the choice open (layers=None).", stacklevel=3)
+            notes.append(f"the map of {name} has only {h}×{w} positions for "
+                         f"{size[0]}×{size[1]} pixels")
+            warnings.warn(f"grad_cam: {notes[-1]}; it shows next to nothing. Name an earlier "
+                          "layer, or leave the choice open (layers=None).", stacklevel=3)
     if method == "eigencam": notes.append("Eigen-CAM does not look at the class")
     return tuple(notes)
+
+def _split(target, n, batch_size):
+    "The target of each part of a batch of `n`."
+    if target is None or callable(target) or torch.as_tensor(target).ndim == 0:
+        return [target] * -(-n // batch_size)
+    if len(target) != n:
+        raise refuse("target", f"{len(target)} classes", f"{n}, one for each image, or one int")
+    return torch.as_tensor(target).split(batch_size)
 
 def grad_cam(
     model: nn.Module,  # any classifier; frozen, compiled or wrapped ones, too
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised as in training
-    target=None,  # None: the predicted class; an int; ints `[N]`; or a function logits → scores `[N]`
+    target=None,  # None: the predicted class; an int; ints `[N]`; a function logits → scores `[N]`
     layers=None,  # a layer's name, several, or None: the deepest with a map of 4×4 or more
     method: str = "gradcam",  # one of `METHODS`
     batch_size: int = 256,  # images per forward pass
@@ -467,18 +495,16 @@ def grad_cam(
     check_number("batch_size", batch_size, low=1, integer=True)
     model, x = unwrap(model), as_input(unwrap(model), xb)
     names = choose_layers(model, x, layers)
-    whole = target is None or callable(target) or torch.as_tensor(target).ndim == 0
-    if not whole and len(target) != len(x):
-        raise refuse("target", f"{len(target)} classes", f"{len(x)}, one for each image, or a single int")
-    parts = [_part(model, x[i:i + batch_size], target if whole else target[i:i + batch_size], names, method)
-             for i in range(0, len(x), batch_size)]
+    targets = _split(target, len(x), batch_size)
+    parts = [_part(model, part, t, names, method) for part, t in zip(x.split(batch_size), targets)]
     signed = {n: torch.cat([maps[n] for _, maps in parts]) for n in names}
     shapes = {n: parts[0][0].activations[n].shape[2:] for n in names}
     notes = _notes(names, layers is None, shapes, xb.shape[2:], method)
-    scores, classes = (torch.cat([getattr(seen, k) for seen, _ in parts]) for k in ("scores", "classes"))
-    return CamResult(signed, classes, scores, method, tuple(xb.shape[2:]), notes)
+    scores, classes = zip(*[(seen.scores, seen.classes) for seen, _ in parts])
+    size = tuple(x.shape[2:])
+    return CamResult(signed, torch.cat(classes), torch.cat(scores), method, size, notes)
 
-# %% ../nbs/08_gradcam.ipynb #00a22c40
+# %% ../nbs/08_gradcam.ipynb #306f492e
 def overlay(
     image,  # uint8 `[H, W, 3]`, RGB, a tensor or an array
     cam,  # float `[H, W]`, 0 to 1
@@ -488,8 +514,9 @@ def overlay(
     "The image under a coloured map."
     check_number("opacity", opacity, low=0, high=1)
     image, cam = np.asarray(image), np.asarray(cam)
-    if image.shape != (*cam.shape, 3): raise refuse("cam", f"shape {list(cam.shape)}", f"{list(image.shape[:2])}, the "
-                                                    "image's size", "Use enlarged(cams, size=...).")
+    if image.shape != (*cam.shape, 3):
+        raise refuse("cam", f"shape {list(cam.shape)}",
+                     f"{list(image.shape[:2])}, the image's size", "Use enlarged(cams, size=...).")
     colours = plt.get_cmap(colormap)(cam)[..., :3] * 255
     return ((1 - opacity) * image + opacity * colours).round().astype(np.uint8)
 
@@ -510,28 +537,32 @@ def panel(
     spread = (signed.max() - signed.min()).clamp(min=1e-12)
     return overlay(image, (signed - signed.min()) / spread, opacity, "Greys"), False
 
-# %% ../nbs/08_gradcam.ipynb #7f48ad26
+# %% ../nbs/08_gradcam.ipynb #e0c36e6f
 def _grid(n, ncols, width, height):
     "White figure with room for a caption below and a colour bar at the right; Axes without frames."
     nrows = -(-n // ncols)
-    fig, axes = plt.subplots(nrows, ncols, figsize=(max(4, ncols * width + 0.7), nrows * height + 0.35),
-                             squeeze=False, facecolor="white", layout="constrained", dpi=90)
+    size = max(4, ncols * width + 0.7), nrows * height + 0.35
+    fig, axes = plt.subplots(nrows, ncols, figsize=size, squeeze=False, facecolor="white",
+                             layout="constrained", dpi=90)
     for ax in axes.flat: ax.set(xticks=[], yticks=[], frame_on=False)
     return fig, axes
 
 def _finish(fig, axes, cams, layers, extra=""):
     "The colour bar, and the caption that states what the maps are."
-    bar = fig.colorbar(plt.cm.ScalarMappable(cmap="turbo"), ax=axes, shrink=0.8, aspect=25, pad=0.01, ticks=[0, 1])
+    bar = fig.colorbar(plt.cm.ScalarMappable(cmap="turbo"), ax=axes, shrink=0.8, aspect=25,
+                       pad=0.01, ticks=[0, 1])
     bar.ax.set_yticklabels(["0", "max"], fontsize=7)
     bar.set_label("evidence, in each map", fontsize=7, labelpad=-8)
     sizes = ", ".join(f"{n} {cams.signed[n].shape[1]}×{cams.signed[n].shape[2]}" for n in layers)
-    fig.supxlabel(f"{cams.method}: {sizes}, enlarged bilinearly to {cams.size[0]}×{cams.size[1]} pixels{extra}", fontsize=7)
+    fig.supxlabel(f"{cams.method}: {sizes}, enlarged bilinearly to {cams.size[0]}×{cams.size[1]} "
+                  f"pixels{extra}", fontsize=7)
     return axes
 
 def _beside(*pictures):
     "Pictures of one height in a row, with a narrow white gap."
     gap = np.full((pictures[0].shape[0], max(1, pictures[0].shape[1] // 20), 3), 255, np.uint8)
-    return np.concatenate([p for pair in zip(pictures, [gap] * len(pictures)) for p in pair][:-1], axis=1)
+    row = [part for picture in pictures for part in (picture, gap)]
+    return np.concatenate(row[:-1], axis=1)
 
 def show_cams(
     images,  # uint8 `[N, H, W, 3]`: what was explained, not normalised
@@ -543,7 +574,8 @@ def show_cams(
     scale: float = 1.0,  # size of the figure; 1.0 draws a picture about 1.1 inch wide
 ):  # np.ndarray of Axes
     "Each image beside its map, with a colour bar and a caption that says what the maps are."
-    if len(images) != len(cams): raise refuse("images", f"{len(images)} of them", f"{len(cams)}, as in cams")
+    if len(images) != len(cams):
+        raise refuse("images", f"{len(images)} of them", f"{len(cams)}, as in cams")
     layer, ncols = layer or cams.layers[-1], min(ncols, len(images))
     fig, axes = _grid(len(images), ncols, 2.3 * scale, 1.35 * scale)
     for i, ax in zip(range(len(images)), axes.flat):
@@ -553,7 +585,12 @@ def show_cams(
         if not found: ax.set_xlabel("no positive evidence", fontsize=7)
     return _finish(fig, axes, cams, [layer])
 
-# %% ../nbs/08_gradcam.ipynb #2cd6a0b7
+# %% ../nbs/08_gradcam.ipynb #03d51907
+def _batch(images, stats):
+    if stats is None:
+        raise refuse("stats", None, "the ChannelStats that the model was trained with")
+    return normalized(images, stats)
+
 def show_layers(
     model: nn.Module,  # any classifier
     images,  # uint8 `[N, H, W, 3]`: the columns
@@ -566,8 +603,7 @@ def show_layers(
     scale: float = 1.0,  # size of the figure; 1.0 draws a picture about 1.2 inch wide
 ):  # np.ndarray of Axes [1 + layers, N]
     "Images as columns; the input and the maps of several layers as rows."
-    if stats is None: raise refuse("stats", None, "the ChannelStats that the model was trained with")
-    xb = normalized(images, stats)
+    xb = _batch(images, stats)
     layers = choose_layers(model, xb, layers or stage_layers(model, xb))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the rows say how small the maps are
@@ -576,11 +612,14 @@ def show_layers(
     for j, image in enumerate(images):
         axes[0, j].imshow(image)
         axes[0, j].set_title(titles[j] if titles is not None else "", fontsize=7, pad=2)
-        for ax, name in zip(axes[1:, j], layers): ax.imshow(panel(image, cams, j, name, opacity)[0])
+        for ax, name in zip(axes[1:, j], layers):
+            shown, found = panel(image, cams, j, name, opacity)
+            ax.imshow(shown)
+            if not found: ax.set_xlabel("no positive evidence", fontsize=6, labelpad=1)
     for ax, name in zip(axes[:, 0], ("input", *layers)): ax.set_ylabel(name, fontsize=8)
     return _finish(fig, axes, cams, layers)
 
-# %% ../nbs/08_gradcam.ipynb #65af0bd2
+# %% ../nbs/08_gradcam.ipynb #19b4c471
 def show_mistake_cams(
     model: nn.Module,  # the classifier
     data,  # the `ImageData` that was predicted
@@ -595,17 +634,17 @@ def show_mistake_cams(
     scale: float = 1.0,  # size of the figure; 1.0 draws a picture about 0.8 inch wide
 ):  # np.ndarray of Axes
     "Misclassified images, each beside the maps for the class predicted and for the actual class."
-    if stats is None: raise refuse("stats", None, "the ChannelStats that the model was trained with")
     which = mistakes(preds, n, order, seed)
     if not len(which): return show_mistakes(preds, data)
     images, m, titles = data.images[which], len(which), captions(preds, which)
-    xb, ncols = normalized(images, stats), min(ncols, m)
-    cams = grad_cam(model, torch.cat([xb, xb]), torch.cat([preds.labels[which], preds.targets[which]]), layer, method)
-    fig, axes = _grid(m, ncols, 2.4 * scale, 1.25 * scale)
+    xb, ncols = _batch(images, stats), min(ncols, m)
+    classes = torch.cat([preds.labels[which], preds.targets[which]])
+    cams = grad_cam(model, torch.cat([xb, xb]), classes, layer, method)
+    fig, axes = _grid(m, ncols, 2.5 * scale, 1.08 * scale)
     for j, ax in zip(range(m), axes.flat):
         (said, yes), (actual, also) = (panel(images[j], cams, j + k) for k in (0, m))
         ax.imshow(_beside(np.asarray(images[j]), said, actual))
         ax.set_title(titles[j].replace("\n", ", "), fontsize=7, pad=2)
         none = [w for w, found in (("predicted", yes), ("actual", also)) if not found]
         if none: ax.set_xlabel(f"no evidence for the {' or '.join(none)} class", fontsize=6)
-    return _finish(fig, axes, cams, cams.layers, "; image, map for the predicted class, map for the actual class")
+    return _finish(fig, axes, cams, cams.layers, "; image, predicted class, actual class")

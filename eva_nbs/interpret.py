@@ -82,7 +82,7 @@ def to_frame(
     if self.paths: columns["path"] = self.paths
     return pd.DataFrame(columns).rename_axis("index")
 
-# %% ../nbs/07_interpret.ipynb #446674ad
+# %% ../nbs/07_interpret.ipynb #6620395b
 _CACHE = weakref.WeakKeyDictionary()  # model → {key: log-probabilities}
 
 def _checksum(tensors):
@@ -109,14 +109,15 @@ def _log_probs(model, data, stats, batch_size, device, precision):
             rows.append(F.log_softmax(logits.float(), -1))
     out = torch.cat(rows).cpu()
     if out.shape != (len(data), len(data.classes)):
-        raise refuse("model", f"output {list(out.shape)}", f"{[len(data), len(data.classes)]}, a logit "
-                     "per image and class", "Was it built for other data?")
+        raise refuse("model", f"output {list(out.shape)}", f"{[len(data), len(data.classes)]}, "
+                     "a logit per image and class", "Was it built for other data?")
     broken = (~out.isfinite()).any(1).sum().item()
-    if broken: raise refuse("model", f"NaN or infinite outputs for {broken} images", "finite logits",
-                            "Its weights may be broken: load an earlier checkpoint.")
+    if broken:
+        raise refuse("model", f"NaN or infinite outputs for {broken} images", "finite logits",
+                     "Its weights may be broken: load an earlier checkpoint.")
     return out
 
-# %% ../nbs/07_interpret.ipynb #c08e2882
+# %% ../nbs/07_interpret.ipynb #e3e14eea
 def predict(
     model,  # a classifier: float32 `[B, 3, H, W]` in; logits or log-probabilities `[B, C]` out
     data,  # the `ImageData` to predict
@@ -125,8 +126,9 @@ def predict(
     device=None,  # where to compute; None: where the model is. The model is not moved
     precision: str = "auto",  # "auto", "fp32", "bf16" or "fp16", as for `pick_precision`
 ) -> Predictions:  # on the CPU, in the data's order
-    """Every image through the model once, in eval mode; made again only if weights or images changed.
-    Raises `EvaError` if there are no images, or the outputs do not fit the classes or are not finite."""
+    """Every image through the model once, in eval mode; made again if weights or images changed.
+    Raises `EvaError` if there are no images, or the outputs do not fit the classes or are not
+    finite."""
     check_number("batch_size", batch_size, low=1, integer=True)
     if not len(data): raise refuse("data", "no images", "at least one image")
     model = unwrap(model)
@@ -149,7 +151,7 @@ def save(
     tensors = dict(log_probs=self.log_probs.contiguous(), targets=self.targets.contiguous())
     with atomic_write(path, "wb") as f: f.write(save(tensors, metadata={"predictions": names}))
 
-# %% ../nbs/07_interpret.ipynb #65a9323d
+# %% ../nbs/07_interpret.ipynb #bcb3842d
 @patch(cls_method=True)
 def load(
     cls: Predictions,
@@ -158,7 +160,8 @@ def load(
     "Read predictions back. Raises `EvaError` if the file is of another kind."
     with safe_open(path, "pt") as f:
         names = json.loads((f.metadata() or {}).get("predictions", "null"))
-        if names is None: raise refuse("predictions file", path, "a file written by Predictions.save")
+        if names is None:
+            raise refuse("predictions file", path, "a file written by Predictions.save")
         log_probs, targets = f.get_tensor("log_probs"), f.get_tensor("targets")
     paths = names["paths"] and tuple(names["paths"])
     return cls(log_probs, targets, tuple(names["classes"]), paths, names["name"])
@@ -283,7 +286,7 @@ def plot_losses(
     ax.legend()
     return ax
 
-# %% ../nbs/07_interpret.ipynb #5b5befd1
+# %% ../nbs/07_interpret.ipynb #d372c576
 def accuracy_per_class(
     preds: Predictions,  # what the model said
     level: float = 0.95,  # coverage of the intervals
@@ -295,8 +298,8 @@ def accuracy_per_class(
     with np.errstate(invalid="ignore", divide="ignore"):
         low, high = wilson_interval(right, n, level)
         share = right / n
-    table = {"class": preds.classes, "n": n, "right": right, "accuracy": share, "low": low, "high": high}
-    return pd.DataFrame(table)
+    numbers = dict(n=n, right=right, accuracy=share, low=low, high=high)
+    return pd.DataFrame({"class": preds.classes, **numbers})
 
 # %% ../nbs/07_interpret.ipynb #761cedc7
 def plot_accuracy_per_class(
@@ -352,12 +355,12 @@ def plot_confusion(
     ax.grid(False)
     return ax
 
-# %% ../nbs/07_interpret.ipynb #d837b4dd
+# %% ../nbs/07_interpret.ipynb #fe49bd1b
 def confused_pairs(
     preds: Predictions,  # what the model said
     n: int = 10,  # how many pairs at most
 ) -> pd.DataFrame:  # one, other, count, share (of the images of both classes, 0 to 1), there, back
-    "The pairs of classes mixed up most often, in both directions together; never-confused ones left out."
+    "The pairs of classes mixed up most often, in both directions together, if at all."
     counts, names, rows = confusion(preds).values, preds.classes, []
     for i in range(len(names)):
         for j in range(i + 1, len(names)):
@@ -368,7 +371,7 @@ def confused_pairs(
     table = pd.DataFrame(rows).sort_values("count", ascending=False, kind="stable")
     return table[table["count"] > 0].head(n).reset_index(drop=True)
 
-# %% ../nbs/07_interpret.ipynb #bd0910b0
+# %% ../nbs/07_interpret.ipynb #5179a337
 def calibration(
     preds: Predictions,  # what the model said
     bins: int = 15,  # number of bins of equal width between 0 and 1
@@ -381,7 +384,8 @@ def calibration(
     n = np.bincount(which, minlength=bins)
     with np.errstate(invalid="ignore"):
         mean = [np.bincount(which, v, bins) / n for v in (conf, right)]
-    return pd.DataFrame(dict(low=edges[:-1], high=edges[1:], n=n, confidence=mean[0], accuracy=mean[1]))
+    columns = dict(low=edges[:-1], high=edges[1:], n=n, confidence=mean[0], accuracy=mean[1])
+    return pd.DataFrame(columns)
 
 # %% ../nbs/07_interpret.ipynb #48af1f9b
 def calibration_error(

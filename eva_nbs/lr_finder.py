@@ -6,11 +6,11 @@
 __all__ = ['sweep_rates', 'smooth', 'noise_level', 'cap_losses', 'steepest', 'minimum_over_10', 'valley', 'resample', 'rise',
            'Reading', 'read_curve', 'LRFind', 'StopRule', 'group_shares', 'loader_kept', 'evaluate_curve', 'lr_find']
 
-# %% ../nbs/05_lr_finder.ipynb #6f47a6e9
+# %% ../nbs/05_lr_finder.ipynb #3948be38
 import itertools
 import math
 from contextlib import contextmanager, nullcontext
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, fields
 
 import numpy as np
 import pandas as pd
@@ -18,9 +18,8 @@ import torch
 from fastcore.basics import patch
 from tqdm import tqdm
 
-from .core import (COLORS, EvaError, Precision, check_choice, check_number, eval_mode,
-                          new_axes, pick_precision, read_json, refuse, set_seed, unchanged,
-                          write_json)
+from .core import (COLORS, Precision, check_choice, check_number, eval_mode, new_axes,
+                          pick_precision, read_json, refuse, set_seed, unchanged, write_json)
 
 # %% ../nbs/05_lr_finder.ipynb #3e6a2dbe
 def sweep_rates(
@@ -124,9 +123,9 @@ def resample(
     noise = np.random.default_rng(0).normal(0, jumps, (len(lrs), times))
     return np.asarray(lrs)[_steepest(lrs, w @ (curve[:, None] + noise))]
 
-# %% ../nbs/05_lr_finder.ipynb #816f30c2
+# %% ../nbs/05_lr_finder.ipynb #e0cb746e
 def _noise_left(losses, sigma):
-    "The standard deviation that a Gaussian window of width `sigma` leaves of white noise (> rounding)."
+    "What a Gaussian window of width `sigma` leaves of the noise; never below rounding errors."
     rounding = 1e-6 * float(np.median(np.abs(losses)))
     return rounding + noise_level(losses) / math.sqrt(max(2 * math.sqrt(math.pi) * sigma, 1))
 
@@ -144,9 +143,9 @@ def rise(
     limit = curve[floor] + max(0.1 * fall, 2 * _noise_left(losses, sigma))
     above = np.nonzero(curve[floor:] > limit)[0]
     if len(above): return float(lrs[floor + above[0] - 1]), True
-    return (float(max(lrs[-1] / 3, lrs[0])), True) if exploded else (float(lrs[-1]), False)
+    return (float(max(lrs[-1] / 2, lrs[0])), True) if exploded else (float(lrs[-1]), False)
 
-# %% ../nbs/05_lr_finder.ipynb #563c29d7
+# %% ../nbs/05_lr_finder.ipynb #736fb996
 @dataclass(frozen=True)
 class Reading:
     "What a curve says about the rate."
@@ -158,6 +157,9 @@ class Reading:
     reason: str  # the rule that gave the point
     confidence: str  # high, medium, low or none
     warning: str = ""  # what is wrong with the curve, and what to do
+
+
+_MARGIN = 1.5  # a sweep touches the rate at the rise for one step; a cycle lives near its peak
 
 
 def _guess(lrs, why, warning):
@@ -173,7 +175,7 @@ def _point(lrs, curve, end) -> tuple[float, str]:
     fall = curve[: floor + 1].max() - curve[floor]
     reason = f"steepest fall of the smoothed loss (by {fall:.2g} in all, floor at {lrs[floor]:.2g})"
     if lrs[i] >= end / 10**1.5: return float(min(lrs[i], end)), reason
-    return end / 10**1.5, (f"1.5 powers of ten below the rise at {end:.2g}; the steepest fall, at "
+    return end / 10**1.5, (f"1.5 powers of ten below the range's end; the steepest fall, at "
                            f"{lrs[i]:.2g}, lies further down")
 
 
@@ -186,20 +188,20 @@ def _begin(lrs, curve, top_rate) -> float:
 
 
 def _confidence(low, high, clear, seen):
-    "How firm: the factor between the answers with fresh noise, and whether fall and rise were seen."
+    "How firm: the spread with fresh noise, and whether fall and rise were seen."
     if not clear: return "low"
     if high <= 2 * low and seen: return "high"
     return "medium" if high <= 5 * low else "low"
 
 
-def _advice(lrs, losses, clear, seen) -> str:
+def _advice(clear, seen) -> str:
     "What is wrong with a curve, and what to do; empty if nothing is."
     if not seen: return "still falling at the highest rate: raise lr_end" if clear else (
         "the loss stays flat: raise lr_end, or check that the net can learn")
     if clear: return ""
     return "the fall is hardly above the noise: take more steps or larger batches"
 
-# %% ../nbs/05_lr_finder.ipynb #7c871d4e
+# %% ../nbs/05_lr_finder.ipynb #0e1cd7ac
 def read_curve(
     lrs,  # float [n], rising, > 0
     losses,  # float [n], finite
@@ -209,25 +211,28 @@ def read_curve(
     "Read point, range and confidence from the losses of a range test."
     lrs, losses = np.asarray(lrs, float), np.asarray(losses, float)
     if len(lrs) < 10:
-        return _guess(lrs, "too few points", f"only {len(lrs)} losses: more steps, or a lower lr_start")
+        advice = f"only {len(lrs)} losses: more steps, or a lower lr_start"
+        return _guess(lrs, "too few points", advice)
     sigma = max(2.0, 0.06 * len(lrs)) if sigma is None else sigma
     capped = cap_losses(losses)
     curve, (end, seen) = smooth(capped, sigma), rise(lrs, losses, sigma, exploded)
-    floor = int(curve.argmin())
-    if floor < 2: return _guess(lrs[:2], "the loss only rises", f"lower lr_start below {lrs[0]:.2g}")
+    floor, end = int(curve.argmin()), max(end / _MARGIN, lrs[0]) if seen else end
+    if floor < 2:
+        return _guess(lrs[:2], "the loss only rises", f"lower lr_start below {lrs[0]:.2g}")
     clear = bool(curve[: floor + 1].max() - curve[floor] > 5 * _noise_left(losses, sigma))
-    if not (clear or seen): return _guess(lrs, "no clear fall", _advice(lrs, losses, clear, seen))
+    if not (clear or seen): return _guess(lrs, "no clear fall", _advice(clear, seen))
     low, high = (float(q) for q in np.quantile(resample(lrs, capped, sigma), [0.1, 0.9]))
     point, reason = _point(lrs, curve, end)
-    return Reading(point, min(_begin(lrs, curve, end), point), end, min(low, point), max(high, point),
-                   reason, _confidence(low, high, clear, seen), _advice(lrs, losses, clear, seen))
+    begin = min(_begin(lrs, curve, end), point)
+    return Reading(point, begin, end, min(low, point), max(high, point), reason,
+                   _confidence(low, high, clear, seen), _advice(clear, seen))
 
-# %% ../nbs/05_lr_finder.ipynb #5e4b83da
+# %% ../nbs/05_lr_finder.ipynb #d21e6913
 @dataclass(frozen=True)
 class LRFind:
-    "What a range test saw, and what it suggests. All rates are those of the fastest parameter group."
+    "What a range test saw and suggests. Rates are those of the fastest parameter group."
     lrs: np.ndarray  # float64 [n], rising
-    losses: np.ndarray  # float64 [n]: training losses, or what `curve` names; the mean of all sweeps
+    losses: np.ndarray  # float64 [n]: what `curve` names; the mean of all sweeps
     smoothed: np.ndarray  # float64 [n]: `losses`, capped and smoothed
     lr_min: float  # where the range begins
     lr_max: float  # where it ends: the peak of a cycle
@@ -238,10 +243,10 @@ class LRFind:
     confidence: str  # high, medium, low or none
     warning: str  # what is wrong with the curve, or ""
     stop_reason: str  # finished, diverged, non-finite, interrupted or data ended; with figures
-    curve: str = "training loss"  # what was read: training loss, validation loss or validation error
-    runs: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))  # float64 [sweeps, n]
-    points: np.ndarray = field(default_factory=lambda: np.empty(0))  # float64 [sweeps]: each one's own point
-    training: np.ndarray = field(default_factory=lambda: np.empty(0))  # float64 [n]: training losses
+    curve: str = "training loss"  # what was read; or validation loss, validation error
+    runs: np.ndarray = None  # float64 [sweeps, n]: the losses of each sweep
+    points: np.ndarray = None  # float64 [sweeps]: the point of each sweep by itself
+    training: np.ndarray = None  # float64 [n]: training losses, mean of all sweeps
 
     def __repr__(self):
         return (f"LRFind(suggestion={self.suggestion:.3g}, lr_min={self.lr_min:.3g}, "
@@ -257,7 +262,13 @@ def _result(lrs, runs, training, curve, stop_reason, sigma) -> LRFind:
                   **asdict(read(losses)), stop_reason=stop_reason, curve=curve, runs=runs,
                   points=np.array([read(y).suggestion for y in runs]), training=training)
 
-# %% ../nbs/05_lr_finder.ipynb #311ab940
+# %% ../nbs/05_lr_finder.ipynb #d93277fa
+@patch(as_prop=True)
+def rules(self: LRFind) -> dict:  # rule -> rate
+    "The three rules of thumb on the smoothed curve, for comparison."
+    return {r.__name__: r(self.lrs, self.smoothed) for r in (steepest, valley, minimum_over_10)}
+
+# %% ../nbs/05_lr_finder.ipynb #b2b8c295
 def _limits(losses, smoothed):
     "The part of the loss axis that is worth looking at."
     low, high = min(losses.min(), smoothed.min()), smoothed.max()
@@ -269,6 +280,7 @@ def _limits(losses, smoothed):
 def plot(
     self: LRFind,
     ax=None,  # a matplotlib Axes, or None for a new figure
+    compare: bool = False,  # whether to mark the three rules of thumb as well
 ):  # the Axes
     "Draw losses, smoothed line, range, point and the reason for the end, on a log axis."
     ax = new_axes(ax, (6.4, 3.8))
@@ -280,6 +292,10 @@ def plot(
     ax.plot([self.low, self.high], [y, y], color=COLORS["test"], lw=1.5)
     ax.plot(self.suggestion, y, "o", color=COLORS["test"],
             label=f"suggestion {self.suggestion:.2g} (confidence: {self.confidence})")
+    for k, (rule, lr) in enumerate(self.rules.items() if compare else ()):
+        ax.axvline(lr, ls=":", color=COLORS["muted"])
+        ax.text(lr, 0.1 + 0.07 * k, f"{rule.replace('_', ' ')} ", fontsize=8, ha="right",
+                transform=ax.get_xaxis_transform())
     bottom, top = _limits(self.losses, self.smoothed)
     beyond = int((self.runs > top).sum())
     ax.set(xscale="log", ylim=(bottom, top), xlabel="learning rate", ylabel=self.curve)
@@ -288,12 +304,6 @@ def plot(
     ax.set_title(self.warning, fontsize=9, color=COLORS["test"])
     ax.legend(loc="upper left", fontsize=8, framealpha=0.9)
     return ax
-
-# %% ../nbs/05_lr_finder.ipynb #d93277fa
-@patch(as_prop=True)
-def rules(self: LRFind) -> dict:  # rule -> rate
-    "The three rules of thumb on the smoothed curve, for comparison."
-    return {r.__name__: r(self.lrs, self.smoothed) for r in (steepest, valley, minimum_over_10)}
 
 # %% ../nbs/05_lr_finder.ipynb #216eac25
 @patch
@@ -305,7 +315,7 @@ def to_frame(
     return pd.DataFrame(dict(lr=self.lrs, loss=self.losses, smoothed=self.smoothed,
                              training=self.training, **sweeps))
 
-# %% ../nbs/05_lr_finder.ipynb #413544e0
+# %% ../nbs/05_lr_finder.ipynb #770b1831
 @patch
 def save(
     self: LRFind,
@@ -325,24 +335,24 @@ def load(
     row = read_json(path)
     if not isinstance(row, dict) or not {"lrs", "suggestion"} <= set(row):
         raise refuse("path", path, "a file that LRFind.save wrote")
-    known = {f.name for f in fields(cls)}
-    return cls(**{k: np.array(v) if isinstance(v, list) else v for k, v in row.items() if k in known})
+    array = lambda v: np.array(v) if isinstance(v, list) else v
+    return cls(**{f.name: array(row[f.name]) for f in fields(cls) if f.name in row})
 
-# %% ../nbs/05_lr_finder.ipynb #e849764d
+# %% ../nbs/05_lr_finder.ipynb #ca92e0a4
 @patch
 def _repr_markdown_(self: LRFind) -> str:
     "What a notebook shows: the rates, how far to trust them, and why."
     others = ", ".join(f"{k.replace('_', ' ')} {v:.2g}" for k, v in self.rules.items())
     lines = [f"**Learning rate {self.suggestion:.2g}** (steady), **{self.lr_min:.2g} to "
              f"{self.lr_max:.2g}** (cyclic: peak at {self.lr_max:.2g})",
-             f"- confidence **{self.confidence}**: with other noise {self.low:.2g} to {self.high:.2g}",
+             f"- confidence **{self.confidence}**: {self.low:.2g} to {self.high:.2g} under noise",
              f"- rule: {self.reason}; for comparison: {others}",
              f"- ended: {self.stop_reason}; read from the {self.curve}"]
     if len(self.points) > 1: lines.insert(2, f"- {len(self.points)} sweeps, each by itself: "
                                              + ", ".join(f"{p:.2g}" for p in self.points))
     return "\n".join(lines + ([f"- ⚠ {self.warning}"] if self.warning else []))
 
-# %% ../nbs/05_lr_finder.ipynb #50a0f72e
+# %% ../nbs/05_lr_finder.ipynb #d288df25
 class StopRule:
     "Collects the losses of a sweep and says when it should end."
     def __init__(
@@ -363,7 +373,8 @@ class StopRule:
         self.best = min(self.best, now)
         limit = self.best + (self.factor - 1) * max(abs(self.losses[0]), abs(self.best))
         if len(self.losses) > 2 and now > limit:
-            return f"diverged: {now:.3g} against a best of {self.best:.3g}, after {len(self.losses)} steps"
+            return (f"diverged: {now:.3g} against a best of {self.best:.3g}, "
+                    f"after {len(self.losses)} steps")
 
 # %% ../nbs/05_lr_finder.ipynb #8b02b504
 def group_shares(
@@ -381,7 +392,7 @@ def _set_rates(optimizer, lr: float, shares):
         old = group["lr"]
         group["lr"] = torch.full_like(old, lr * share) if torch.is_tensor(old) else lr * share
 
-# %% ../nbs/05_lr_finder.ipynb #48d6fb78
+# %% ../nbs/05_lr_finder.ipynb #86d9a6c5
 @contextmanager
 def loader_kept(
     loader,  # anything that yields batches
@@ -415,10 +426,11 @@ def _endless(loader, device, first: int = 0):
 def _pair(batch, device):
     "Images and targets of a batch, on the device."
     if not (isinstance(batch, (tuple, list)) and len(batch) >= 2):
-        raise refuse("loader", f"a batch of type {type(batch).__name__}", "batches (inputs, targets)")
+        kind = f"a batch of type {type(batch).__name__}"
+        raise refuse("loader", kind, "batches (inputs, targets)")
     return batch[0].to(device, non_blocking=True), batch[1].to(device, non_blocking=True)
 
-# %% ../nbs/05_lr_finder.ipynb #33d30a29
+# %% ../nbs/05_lr_finder.ipynb #abe90b0b
 @dataclass
 class _Step:
     "One training step; calling it returns the loss, unread, followed by the validation figure."
@@ -433,12 +445,12 @@ class _Step:
 
     def __call__(self):
         self.optimizer.zero_grad()
-        total = sum([self.backward(*next(self.batches)) for _ in range(self.accumulate)])
+        total = sum([self._backward(*next(self.batches)) for _ in range(self.accumulate)])
         self.scaler.step(self.optimizer)
         self.scaler.update()
         return torch.stack([total, self.validate()]) if self.validate else total[None]
 
-    def backward(self, xb, yb):
+    def _backward(self, xb, yb):
         with self.precision.autocast(): loss = self.loss_func(self.model(xb), yb)
         if not torch.is_tensor(loss) or loss.numel() != 1:
             got = f"shape {tuple(loss.shape)}" if torch.is_tensor(loss) else type(loss).__name__
@@ -467,13 +479,21 @@ def evaluate_curve(
     if n == 0: raise refuse("valid_loader", "no batches", "at least one batch")
     return total / n
 
-# %% ../nbs/05_lr_finder.ipynb #d365574c
+# %% ../nbs/05_lr_finder.ipynb #8faf7ad3
+def _shared(figures, model):
+    "Under DistributedDataParallel all processes must see the same losses, or they stop apart."
+    if not isinstance(model, torch.nn.parallel.DistributedDataParallel): return figures
+    torch.distributed.all_reduce(figures)
+    return figures / torch.distributed.get_world_size()
+
+
 def _sweep(step, optimizer, lrs, rule: StopRule, every: int, bar):
     "Run steps at rising rates until the rule says stop: figures [n, 1 or 2] and the reason."
     waiting, rows, why, shares = [], [], None, group_shares(optimizer)
 
     def look():
-        figures, waiting[:] = torch.stack(waiting).tolist() if waiting else (), []
+        figures = _shared(torch.stack(waiting), step.model).tolist() if waiting else ()
+        waiting.clear()
         for row in figures:
             reason = rule.see(row[0])
             if not (reason or "").startswith("non-finite"): rows.append(row)
@@ -495,7 +515,7 @@ def _sweep(step, optimizer, lrs, rule: StopRule, every: int, bar):
     else: why = why or look() or f"finished: {len(rows)} steps"
     return np.array(rows), why
 
-# %% ../nbs/05_lr_finder.ipynb #c4a225f5
+# %% ../nbs/05_lr_finder.ipynb #5fae8ff4
 @contextmanager
 def _flag_kept(optimizer, name: str = "_opt_called"):
     "Schedulers note on the optimizer whether `step` was called: keep the note."
@@ -510,27 +530,29 @@ def _check_parts(model, optimizer):
     "Refuse a net that cannot learn, or an optimizer that holds other parameters."
     learning = {id(p) for p in model.parameters() if p.requires_grad}
     if not learning:
-        raise refuse("model", "a net without parameters that require a gradient", "a net that can learn",
-                     "Unfreeze some: model.requires_grad_(True).")
+        raise refuse("model", "a net without parameters that require a gradient",
+                     "a net that can learn", "Unfreeze some: model.requires_grad_(True).")
     held = {id(p) for g in optimizer.param_groups for p in g["params"]}
     if not held & learning:
-        raise refuse("optimizer", "none of the model's trainable parameters", "at least one of them",
-                     "Build it from model.parameters() of this model.")
+        raise refuse("optimizer", "none of the model's trainable parameters",
+                     "at least one of them", "Build it from model.parameters() of this model.")
 
 
 def _count_steps(steps, epochs, loader, accumulate):
     "How many steps a sweep has, in steps or in epochs of the loader."
     if epochs is None: return steps
     check_number("epochs", epochs, low=0, open_low=True)
-    if not hasattr(loader, "__len__"): raise refuse("epochs", epochs, "a loader with a length", "Give steps.")
+    if not hasattr(loader, "__len__"):
+        raise refuse("epochs", epochs, "a loader with a length", "Give steps.")
     return math.ceil(epochs * len(loader) / accumulate)
 
-# %% ../nbs/05_lr_finder.ipynb #59a31ecf
+# %% ../nbs/05_lr_finder.ipynb #ec58bdda
 def _no_losses(why):
     "The error for a sweep that ended before its first loss."
     if why.startswith("interrupted"): return KeyboardInterrupt("before the first loss")
     if why.startswith("data ended"): return refuse("loader", "no batches", "at least one batch")
-    return refuse("the first loss", why, "a finite number", "Check data and net, or lower lr_start.")
+    advice = "Check data and net, or lower lr_start."
+    return refuse("the first loss", why, "a finite number", advice)
 
 
 def _read(lrs, runs, why, metric, sigma) -> LRFind:
@@ -545,14 +567,14 @@ def _read(lrs, runs, why, metric, sigma) -> LRFind:
 def lr_find(
     model: torch.nn.Module,  # the net, on its device; afterwards bit for bit what it was
     loss_func,  # (outputs, targets) -> scalar tensor
-    optimizer: torch.optim.Optimizer,  # over the net's parameters; put back, an attached scheduler too
+    optimizer: torch.optim.Optimizer,  # put back, and an attached scheduler too
     loader,  # yields (inputs, targets); put back (a bare iterator cannot be)
     lr_start: float = 1e-6,  # first rate, > 0
     lr_end: float = 10.0,  # last rate, > lr_start
     steps: int = 100,  # optimizer steps of a sweep, ≥ 10
     mode: str = "exp",  # "exp": equal factors; "linear": equal differences
     precision: str | Precision = "auto",  # auto, fp32, bf16, fp16 or a Precision
-    epochs: float | None = None,  # length of a sweep in epochs of the loader, > 0, in place of steps
+    epochs: float | None = None,  # length of a sweep in epochs, > 0, in place of steps
     accumulate: int = 1,  # batches averaged in one optimizer step, ≥ 1
     scaler=None,  # your GradScaler (put back), or None: one of its own where fp16 needs it
     valid_loader=None,  # if given, the curve is measured on it after each step (slow, smooth)
@@ -566,7 +588,7 @@ def lr_find(
     """Train while the rate rises, put everything back, and suggest a rate.
 
     Source: L. Smith, "Cyclical learning rates for training neural networks" (arXiv:1506.01186).
-    Raises `EvaError` for bad arguments, an empty loader or a frozen net; nothing changes then either."""
+    Raises `EvaError` for bad arguments, an empty loader or a frozen net; nothing changes then."""
     check_number("accumulate", accumulate, low=1, integer=True)
     check_number("sweeps", sweeps, low=1, integer=True)
     check_choice("metric", metric, ["loss", "error"])
@@ -586,8 +608,10 @@ def lr_find(
             if k or seed is not None: set_seed((seed or 0) + k)
             model.train()
             batches = _endless(loader, device, 1000 * k)
-            step = _Step(model, loss_func, optimizer, batches, precision, scaler, accumulate, validate)
-            figures, why = _sweep(step, optimizer, lrs, rule, 1 if device.type == "cpu" else 10, bar)
+            step = _Step(model, loss_func, optimizer, batches, precision, scaler, accumulate,
+                         validate)
+            every = 1 if device.type == "cpu" else 10
+            figures, why = _sweep(step, optimizer, lrs, rule, every, bar)
         if why.startswith("interrupted") and runs: break  # the whole sweeps are worth more
         runs.append(figures)
     return _read(lrs, runs, why, metric, sigma)

@@ -242,7 +242,7 @@ def stages(
         parts = dict(_children(part, f"{prefix}."))
     return parts or {"model": model}
 
-# %% ../nbs/03_models.ipynb #80b86e2b
+# %% ../nbs/03_models.ipynb #296b9762
 @contextmanager
 def _capturing(modules, keep):
     "Inside, each of `modules` (name -> module) hands its output to `keep(name, output)`."
@@ -254,7 +254,7 @@ def _capturing(modules, keep):
     finally:
         for handle in handles: handle.remove()
 
-
+# %% ../nbs/03_models.ipynb #839eba7c
 def _pick_layers(model, layers):
     "The modules called `layers` (None: the stages)."
     if layers is None: return stages(model)
@@ -270,7 +270,7 @@ def _no_layer(model, name, known):
     allowed = f"a name in model.named_modules(), such as {', '.join(stages(model))}"
     return refuse("layer", name, allowed, f"Did you mean {close[0]}?" if close else "")
 
-
+# %% ../nbs/03_models.ipynb #5b216a1a
 def activations(
     model: nn.Module,  # any module
     xb: torch.Tensor,  # a batch that it takes, float [N, 3, H, W]
@@ -285,7 +285,7 @@ def activations(
         unwrap(model).train(train)(xb)
     return seen
 
-# %% ../nbs/03_models.ipynb #8fa95873
+# %% ../nbs/03_models.ipynb #638a8d78
 @dataclass(frozen=True)
 class Summary:
     "The layers of a model and what they cost for one image; shows itself as a table."
@@ -306,19 +306,20 @@ class Summary:
 
     def _repr_markdown_(self):
         head = ["layer", "kind", "output", "parameters", "multiply-adds", "memory"]
-        cells = [(r.layer, r.kind, r.output, f"{r.parameters:,}", f"{r.multiply_adds:,}", _bytes(r.memory))
-                 for r in self.table.itertuples()]
+        show = lambda r: (*r[:3], f"{r[3]:,}", f"{r[4]:,}", _bytes(r[5]))
+        cells = map(show, self.table.itertuples(index=False, name=None))
         rows = [head, [":--", ":--", "--:", "--:", "--:", "--:"], *cells]
         return "\n".join([*(f"| {' | '.join(row)} |" for row in rows), "", self.totals])
 
     @property
     def totals(self) -> str:  # one line
         "Parameters, work and memory in one line."
-        return (f"**{self.parameters:,} parameters** ({self.trainable:,} trainable, "
-                f"{_bytes(4 * self.parameters)}) · {self.multiply_adds / 1e6:,.1f} million multiply-adds"
+        return (f"{self.parameters:,} parameters ({self.trainable:,} trainable, "
+                f"{_bytes(4 * self.parameters)})"
+                f" · {self.multiply_adds / 1e6:,.1f} million multiply-adds"
                 f" · {_bytes(self.memory)} of activations, for one image of {_shape(self.size)}")
 
-
+# %% ../nbs/03_models.ipynb #46dfefdf
 def _shape(size): return "×".join(map(str, size))
 
 
@@ -329,7 +330,7 @@ def _bytes(n):
         n, unit = n / 1000, {"B": "kB", "kB": "MB", "MB": "GB"}[unit]
     return f"{n:,.0f} {unit}" if unit == "B" else f"{n:,.1f} {unit}"
 
-# %% ../nbs/03_models.ipynb #04f60a4a
+# %% ../nbs/03_models.ipynb #c0f382c2
 def _probe(model, size):
     "A grey image of `size` on the model's device, in its type."
     if not isinstance(size, (tuple, list)) or len(size) != 3:
@@ -344,7 +345,7 @@ def _cannot_take(model, size, error):
     return refuse("size", tuple(size), f"a size of image that {type(unwrap(model)).__name__} takes",
                   f"The model said: {str(error.__cause__ or error)[:120]}")
 
-
+# %% ../nbs/03_models.ipynb #c6ec6353
 def summary(
     model: nn.Module,  # any module that takes images; wrappers are looked through
     size: tuple = (3, 32, 32),  # of one image: (channels, height, width)
@@ -361,12 +362,13 @@ def summary(
                    count_parameters(net, trainable=True), sum(b.numel() for b in net.buffers()),
                    int(sum(r["multiply_adds"] for r in rows)), int(sum(r["memory"] for r in rows)))
 
-
+# %% ../nbs/03_models.ipynb #dd665891
 def _row(layer):
     "One line of the table, from torchinfo's record of a layer."
     output = layer.output_size[1:]
     return dict(layer=_path(layer) or layer.var_name, kind=layer.class_name, output=_shape(output),
-                parameters=max(layer.num_params, 0), multiply_adds=int(layer.macs),
+                parameters=0 if layer.is_recursive else max(layer.num_params, 0),
+                multiply_adds=int(layer.macs),
                 memory=4 * int(np.prod(output)))
 
 
@@ -376,7 +378,7 @@ def _path(layer):
     while layer.parent_info is not None: names, layer = [layer.var_name, *names], layer.parent_info
     return ".".join(names)
 
-# %% ../nbs/03_models.ipynb #f9304b99
+# %% ../nbs/03_models.ipynb #710a6050
 class _Spread(nn.Module):
     "A convolution or pool that hands the mean of its window on, to every channel."
     def __init__(self, layer, channels):
@@ -386,7 +388,7 @@ class _Spread(nn.Module):
         self.padding = layer.padding if isinstance(layer.padding, str) else two(layer.padding)
         self.dilation, self.channels = two(getattr(layer, "dilation", 1)), channels
 
-    def forward(self, x):
+    def forward(self, x):  # float [N, C, H, W]
         mean = x.mean(1, keepdim=True)
         window = torch.full((1, 1, *self.kernel), 1 / np.prod(self.kernel), dtype=x.dtype)
         y = F.conv2d(mean, window, None, self.stride, self.padding, self.dilation)
@@ -394,8 +396,8 @@ class _Spread(nn.Module):
 
 
 _PASS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.Dropout, nn.Dropout2d,
-         nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid, nn.Sigmoid,
-         nn.Tanh)
+         nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid,
+         nn.Sigmoid, nn.Tanh)
 
 
 def _transparent(model):
@@ -408,7 +410,7 @@ def _transparent(model):
             elif isinstance(layer, _PASS): setattr(parent, name, nn.Identity())
     return model
 
-
+# %% ../nbs/03_models.ipynb #10d0f449
 def _extent(gradient, axis):
     "How many pixels along `axis` a gradient reaches."
     reached = gradient[0].abs().sum((0, 3 - axis)).nonzero()
@@ -421,7 +423,7 @@ def _field(output, image):
     gradient, = torch.autograd.grad(middle, image, retain_graph=True)
     return _extent(gradient, 1), _extent(gradient, 2)
 
-
+# %% ../nbs/03_models.ipynb #f06aad90
 def receptive_fields(
     model: nn.Module,  # any module of convolutions and pools; wrappers are looked through
     size: tuple = (3, 32, 32),  # of one image: (channels, height, width)
@@ -438,7 +440,7 @@ def receptive_fields(
     rows = [_field_row(name, maps[name], _field(seen[name], image), size) for name in maps]
     return pd.DataFrame(rows, columns=["layer", "channels", "map", "jump", "field", "share"])
 
-
+# %% ../nbs/03_models.ipynb #1090607e
 def _try(model, image, size):
     "Run a model; one that is made for a single size of image is refused."
     try: model(image)
@@ -482,7 +484,7 @@ def show_receptive_fields(
     ax.axis("off")
     return ax
 
-# %% ../nbs/03_models.ipynb #654a02ee
+# %% ../nbs/03_models.ipynb #7f9036c8
 def _label(layer):
     "A few words for one layer, or None if it does nothing."
     two = lambda v: v if isinstance(v, tuple) else (v, v)
@@ -490,7 +492,7 @@ def _label(layer):
     kind = re.sub(r"[123]d$", "", type(layer).__name__)
     if isinstance(layer, nn.Conv2d):
         deep, stride = "depthwise " * (layer.groups == layer.in_channels > 1), two(layer.stride)[0]
-        return f"{deep}conv {_shape(two(layer.kernel_size))}" + (f" /{stride}" if stride > 1 else "")
+        return f"{deep}conv {_shape(two(layer.kernel_size))}{f' /{stride}' * (stride > 1)}"
     if isinstance(layer, (nn.MaxPool2d, nn.AvgPool2d)): return f"{kind} {two(layer.kernel_size)[0]}"
     if isinstance(layer, nn.Linear): return f"{kind} {layer.in_features} → {layer.out_features}"
     return kind
@@ -500,7 +502,7 @@ def _is_residual(module):
     "Whether a block has a skip around it, as far as its parts' names tell."
     return any(hasattr(module, name) for name in ("residual", "shortcut", "downsample", "skip"))
 
-
+# %% ../nbs/03_models.ipynb #03ce0cce
 def _pieces(stage):
     "The stage's steps as (words, has a skip): runs of plain layers in one, each block by itself."
     if not any(True for _ in stage.children()): return [(_label(stage) or "identity", False)]
@@ -520,7 +522,7 @@ def _words(block):
     inside = ", ".join(leaves) if len(leaves) <= 7 else f"{len(leaves)} layers"
     return f"{type(block).__name__}: {inside}"
 
-
+# %% ../nbs/03_models.ipynb #9455031b
 @dataclass(frozen=True)
 class Diagram:
     "A model drawn by its stages: mermaid text and a picture."
@@ -541,7 +543,7 @@ class Diagram:
         plt.close(ax.figure)
         return page.getvalue()
 
-
+# %% ../nbs/03_models.ipynb #55725d10
 def diagram(
     model: nn.Module,  # any module that takes images; wrappers are looked through
     size: tuple = (3, 32, 32),  # of one image: (channels, height, width)
@@ -554,7 +556,7 @@ def diagram(
                   for n, stage in stages(net).items() if n in seen)
     return Diagram(name or type(net).__name__, tuple(size), parts)
 
-# %% ../nbs/03_models.ipynb #2012816a
+# %% ../nbs/03_models.ipynb #0a013d34
 @patch(as_prop=True)
 def mermaid(
     self: Diagram,
@@ -567,7 +569,7 @@ def mermaid(
         lines += [f"    {line}" for line in inside] + ["  end"] + [f"  {edge}" for edge in edges]
     return "\n".join([*lines, f"  {last} --> out([logits])"])
 
-
+# %% ../nbs/03_models.ipynb #cbd48f48
 def _mermaid_steps(stage, steps, last):
     "Nodes and edges of a stage's steps that follow the node `last`; the last node."
     nodes, edges = [], []
@@ -581,7 +583,7 @@ def _mermaid_steps(stage, steps, last):
         last = f"{node}p" if skip else node
     return nodes, edges, last
 
-
+# %% ../nbs/03_models.ipynb #317acae3
 @patch
 def to_markdown(
     self: Diagram,
@@ -590,7 +592,7 @@ def to_markdown(
     "The mermaid text as a block for a Markdown page."
     return f"```{'{mermaid}' if quarto else 'mermaid'}\n{self.mermaid}\n```\n"
 
-# %% ../nbs/03_models.ipynb #973f6f3b
+# %% ../nbs/03_models.ipynb #2d16ec0c
 def _block(ax, x, part, scale):
     "Draw one stage as a block that starts at `x`; return where it ends."
     name, shape, parameters, steps = part
@@ -602,7 +604,8 @@ def _block(ax, x, part, scale):
     for k in range(skips):
         at = x + width * (k + 0.5) / skips
         arc = np.linspace(0, np.pi, 30)
-        ax.plot(at - 0.22 * np.cos(arc), height / 2 + 0.3 * np.sin(arc), color=COLORS["accent"], lw=2)
+        y = height / 2 + 0.3 * np.sin(arc)
+        ax.plot(at - 0.22 * np.cos(arc), y, color=COLORS["accent"], lw=2)
     ax.text(middle, -3.45, name, ha="center", va="top", fontsize=9, weight="bold")
     count = f"\n{_short(parameters)}" if parameters else ""
     ax.text(middle, -3.95, _shape(shape) + count, ha="center", va="top", fontsize=7.5)
@@ -611,7 +614,7 @@ def _block(ax, x, part, scale):
 
 def _short(n): return f"{n / 1e6:.2f} M" if n >= 1e6 else f"{n / 1e3:.1f} k" if n >= 1e3 else str(n)
 
-
+# %% ../nbs/03_models.ipynb #9f5cde3d
 @patch
 def plot(
     self: Diagram,
@@ -629,7 +632,7 @@ def plot(
     ax.axis("off")
     return ax
 
-# %% ../nbs/03_models.ipynb #ad765722
+# %% ../nbs/03_models.ipynb #789e97f5
 def show_feature_maps(
     model: nn.Module,  # any module; wrappers are looked through
     image: torch.Tensor,  # one image as the model takes it, float [3, H, W]
@@ -650,7 +653,7 @@ def show_feature_maps(
     axes[0].figure.colorbar(drawn, ax=list(axes), shrink=0.8, label=f"output of {layer}")
     return axes
 
-
+# %% ../nbs/03_models.ipynb #4e59f352
 def _grid(n, axes=None, columns=8, side=0.95):
     "`n` bare axes in rows of `columns`."
     if axes is None:
@@ -662,7 +665,7 @@ def _grid(n, axes=None, columns=8, side=0.95):
     for ax in axes: ax.axis("off")
     return axes
 
-# %% ../nbs/03_models.ipynb #07ec2927
+# %% ../nbs/03_models.ipynb #98b64498
 def first_conv(
     model: nn.Module,  # any module; wrappers are looked through
 ) -> nn.Conv2d:  # the first convolution that was registered
@@ -672,7 +675,7 @@ def first_conv(
     if conv is None: raise refuse("model", type(model).__name__, "a model with a convolution")
     return conv
 
-
+# %% ../nbs/03_models.ipynb #ad4f289a
 def show_filters(
     model: nn.Module,  # any module with a first convolution on 3 channels
     n: int = 32,  # at most so many filters, largest first
@@ -681,7 +684,7 @@ def show_filters(
     "The filters of the first convolution in colour, on one scale: mid-grey is zero."
     check_number("n", n, low=1, integer=True)
     weight = first_conv(model).weight.detach().float().cpu()
-    if weight.shape[1] != 3: raise refuse("channels", weight.shape[1], "3 channels: red, green, blue")
+    if weight.shape[1] != 3: raise refuse("channels", weight.shape[1], "3 channels of colour")
     order = weight.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:n]
     pictures = 0.5 + 0.5 * weight[order] / weight.abs().max().clamp_min(1e-12)
     axes = _grid(len(order), axes, columns=16, side=0.6)

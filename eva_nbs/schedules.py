@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, SequentialLR
 
 from .core import COLORS, check_choice, check_number, new_axes, refuse
 
-# %% ../nbs/04_schedules.ipynb #77c1216f
+# %% ../nbs/04_schedules.ipynb #263f51e3
 @dataclass(frozen=True)
 class Schedule:
     "A recipe for a learning rate: call it with an optimizer, and it becomes a PyTorch scheduler."
@@ -31,6 +31,9 @@ class Schedule:
     interval: str = "step"  # "step": step the scheduler after every batch; "epoch": do not
     monitor: str | None = None  # a metric that the scheduler is given after every epoch; None: none
     epochs: int | None = None  # how many epochs it was drawn for; None: any number
+
+    def __post_init__(self):
+        object.__setattr__(self, "options", {k: _plain(v) for k, v in self.options.items()})
 
     def __call__(
         self,
@@ -47,7 +50,13 @@ class Schedule:
         shown = [f"{k}={v!r}" for k, v in self.options.items() if v is not None]
         return f"{self.name}({', '.join(shown)})"
 
-# %% ../nbs/04_schedules.ipynb #666e6317
+# %% ../nbs/04_schedules.ipynb #f4b126ba
+def _plain(value):
+    "NumPy's scalars as Python's own, so that a checkpoint can be read without running code."
+    if isinstance(value, (tuple, list)): return tuple(map(_plain, value))
+    return value.item() if isinstance(value, np.generic) else value
+
+
 def _group_rates(optimizer, lr):
     "`lr` for the group with the largest rate; for the others less, in the ratio of their rates."
     rates = [float(group["lr"]) for group in optimizer.param_groups]

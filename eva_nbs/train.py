@@ -8,8 +8,9 @@ __all__ = ['EVENTS', 'cross_entropy', 'nll_log_softmax', 'sgd', 'adamw', 'Histor
            'write_checkpoint', 'read_checkpoint', 'Checkpoint', 'EarlyStop', 'TimeBudget', 'L1', 'GradClip',
            'GradAccumulate', 'EMA', 'LabelSmoothing', 'HistoryCSV', 'TensorBoard', 'LivePlot', 'distributed', 'launch']
 
-# %% ../nbs/06_train.ipynb #bd381612
-import copy, csv, difflib, io, json, math, os, shutil, signal, sys, threading, time, traceback, warnings, zipfile
+# %% ../nbs/06_train.ipynb #2b7b1cd6
+import copy, csv, difflib, io, json, math, os, shutil, signal, sys, threading, time
+import traceback, warnings, zipfile
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,16 +28,18 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .augment import denormalize
-from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, eval_mode, get_rng_state,
-                          keep_rng, new_axes, pick_precision, refuse, set_rng_state, set_seed, versions)
+from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, eval_mode,
+                          get_rng_state,
+                          keep_rng, new_axes, pick_precision, refuse, set_rng_state, set_seed,
+                          versions)
 from .lr_finder import lr_find as _lr_find
 from .models import summary as _summary
 from .schedules import Schedule, one_cycle
 
-# %% ../nbs/06_train.ipynb #44ae95d7
+# %% ../nbs/06_train.ipynb #d35f0e16
 def cross_entropy(
     logits: torch.Tensor,  # [B, C], any float dtype
-    target: torch.Tensor,  # int64 [B], or float [B, C] whose rows sum to 1 (mixed or smoothed labels)
+    target: torch.Tensor,  # int64 [B], or float [B, C] with rows that sum to 1 (mixed labels)
 ) -> torch.Tensor:  # float32 scalar: the mean over the batch
     "Cross entropy of softmax(logits) in float32, whatever the net computed in."
     return F.cross_entropy(logits.float(), target)
@@ -91,7 +94,7 @@ def adamw(
     return partial(_make, torch.optim.AdamW, lr=lr, betas=tuple(betas), weight_decay=weight_decay,
                    decay_norms=decay_norms)
 
-# %% ../nbs/06_train.ipynb #9186dd11
+# %% ../nbs/06_train.ipynb #e140b27d
 class History(list):
     "One row (a dict) per epoch; `steps` has loss, rate and momentum of every batch."
     def __init__(
@@ -111,21 +114,25 @@ class History(list):
         "The rows as a DataFrame, the epoch first."
         return pd.DataFrame(list(self))
 
-    def _repr_html_(self): return self.to_frame().to_html(index=False, float_format=lambda v: f"{v:.4g}")
+    def _repr_html_(self):
+        return self.to_frame().to_html(index=False, float_format=lambda v: f"{v:.4g}")
 
-# %% ../nbs/06_train.ipynb #cbb8c4bf
+# %% ../nbs/06_train.ipynb #22eba125
 @patch
 def plot(
     self: History,
     axes=None,  # two matplotlib Axes, or None for a new figure
 ):  # the two Axes: loss and accuracy
     "Loss and accuracy over the epochs, for each part that was scored."
-    if axes is None: axes = plt.figure(figsize=(8.5, 3.2), dpi=90, facecolor="white", layout="constrained").subplots(1, 2)
+    if axes is None:
+        axes = plt.figure(figsize=(8.5, 3.2), dpi=90, facecolor="white",
+                          layout="constrained").subplots(1, 2)
     frame = self.to_frame()
     for ax, name, scale in zip(axes, ("loss", "accuracy"), (1, 100)):
         for part in [p for p in ("train", "valid", "test") if f"{p}_{name}" in frame]:
             seen = frame.dropna(subset=[f"{part}_{name}"])
-            new_axes(ax).plot(seen.epoch, scale * seen[f"{part}_{name}"], ".-", color=COLORS[part], label=part)
+            new_axes(ax).plot(seen.epoch, scale * seen[f"{part}_{name}"], ".-", color=COLORS[part],
+                              label=part)
         ax.set(xlabel="epoch", ylabel=name + (" (%)" if name == "accuracy" else ""))
         if len(frame): ax.legend()
     return axes
@@ -148,19 +155,22 @@ def plot_steps(
     rate.set_ylabel("learning rate", color=COLORS["accent"])
     return ax
 
-# %% ../nbs/06_train.ipynb #f2c7f710
-EVENTS = ("before_fit", "before_epoch", "before_batch", "after_loss", "before_step", "after_step", "after_batch",
+# %% ../nbs/06_train.ipynb #601aa0a0
+EVENTS = ("before_fit", "before_epoch", "before_batch", "after_loss", "before_step", "after_step",
+          "after_batch",
           "after_epoch", "after_fit")
 
 class Callback:
-    "Does something at named moments of a training: a method per event, each of which receives the learner."
+    "Does something at named moments of a training: a method per event, given the learner."
     order, main_only, state = 0, False, ()
 
     def __init_subclass__(cls):
         for name in vars(cls):
             close = difflib.get_close_matches(name, EVENTS, 1, 0.8)
-            if name in EVENTS or not (close or name.startswith(("before_", "after_", "on_"))): continue
-            raise refuse(f"event of {cls.__name__}", name, ", ".join(EVENTS), f"Did you mean {close[0]}?" if close else "")
+            if name in EVENTS or not (close or name.startswith(("before_", "after_", "on_"))):
+                continue
+            raise refuse(f"event of {cls.__name__}", name, ", ".join(EVENTS),
+                         f"Did you mean {close[0]}?" if close else "")
 
     def attach(
         self,
@@ -180,10 +190,11 @@ class Callback:
         for k in self.state: setattr(self, k, state[k])
 
     def __repr__(self):
-        shown = {k: v for k, v in vars(self).items() if not k.startswith("_") and k not in self.state}
+        shown = {k: v for k,
+                 v in vars(self).items() if not k.startswith("_") and k not in self.state}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
-# %% ../nbs/06_train.ipynb #df8de229
+# %% ../nbs/06_train.ipynb #e76f0cf4
 class Progress(Callback):
     "A line per epoch, and a bar within an epoch where there is somebody to watch it."
     order, main_only = 80, True
@@ -195,35 +206,39 @@ class Progress(Callback):
         self.show = check_choice("show", show, ["auto", "bar", "lines", "off"])
         self._bar, self._next = None, 0.0
 
-    def before_epoch(self, learner):
+    def before_epoch(self, learner):  # the Learner that trains
         self._first = time.perf_counter()
         if self.show == "bar" or self.show == "auto" and _somebody_watches(): self._open(learner)
 
     def _open(self, learner):
         total, self._next = len(learner.loaders.train), self._first + 0.25
-        self._bar = _tqdm()(total=total, initial=learner.batch, leave=False, delay=2 * (self.show == "auto"), mininterval=0,
-                            desc=f"epoch {learner.epoch + 1}/{learner.until}", unit="batch", dynamic_ncols=True)
+        self._bar = _tqdm()(total=total, initial=learner.batch, leave=False,
+                            delay=2 * (self.show == "auto"), mininterval=0,
+                            desc=f"epoch {learner.epoch + 1}/{learner.until}", unit="batch",
+                            dynamic_ncols=True)
 
-    def after_batch(self, learner):
+    def after_batch(self, learner):  # the Learner that trains
         if learner.compile and len(learner.history._steps["lr"]) == 1: self._tell_compile_time()
         if self._bar is None or time.perf_counter() < self._next: return
         self._next = time.perf_counter() + 0.25
         now, per_batch = learner.running(), learner._sums["n"][0] * learner.world
         speed = per_batch * learner.batch / (time.perf_counter() - learner._started)
-        self._bar.set_postfix_str(f"loss {now['loss']:.3f} acc {100 * now['accuracy']:.1f}% {speed:,.0f} img/s", refresh=False)
+        text = f"loss {now['loss']:.3f} acc {100 * now['accuracy']:.1f}% {speed:,.0f} img/s"
+        self._bar.set_postfix_str(text, refresh=False)
         self._bar.update(learner.batch - self._bar.n)
 
     def _tell_compile_time(self):
         print(f"first batch, with compiling: {time.perf_counter() - self._first:.1f} s", flush=True)
 
-    def after_epoch(self, learner):
+    def after_epoch(self, learner):  # the Learner that trains
         self._close()
         if self.show != "off": print(epoch_line(learner.history[-1], learner.until), flush=True)
 
-    def after_fit(self, learner):
+    def after_fit(self, learner):  # the Learner that trains
         self._close()
         if self.show == "off" or not learner.stopping: return
-        where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}" if learner.batch else f"after epoch {learner.epoch}"
+        where = f"after epoch {learner.epoch}"
+        if learner.batch: where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}"
         print(f"stopped {where}: {learner.stopping}", flush=True)
 
     def _close(self):
@@ -241,25 +256,27 @@ def _somebody_watches():
     "Whether this runs in a terminal or in a notebook."
     return sys.stderr.isatty() or "ipykernel" in sys.modules
 
-# %% ../nbs/06_train.ipynb #6a299129
+# %% ../nbs/06_train.ipynb #64968452
 def epoch_line(
     row: dict,  # a row of a `History`
     until: int,  # the number of epochs in all
 ) -> str:  # one line of text
     "What there is to say about an epoch."
-    parts = [f"epoch {row['epoch']}/{until}", f"loss {row['train_loss']:.3f}", f"acc {100 * row['train_accuracy']:.2f}"]
+    parts = [f"epoch {row['epoch']}/{until}", f"loss {row['train_loss']:.3f}",
+             f"acc {100 * row['train_accuracy']:.2f}"]
     for p in ("valid", "test"):
         if f"{p}_loss" not in row: continue
         parts += [f"{p} loss {row[f'{p}_loss']:.3f}",
-                  f"{p} acc {row[f'{p}_correct']}/{row[f'{p}_n']} ({100 * row[f'{p}_accuracy']:.2f}%)"]
+                  f"{p} acc {row[f'{p}_correct']}/{row[f'{p}_n']} "
+                  f"({100 * row[f'{p}_accuracy']:.2f}%)"]
     return "  ".join([*parts, f"lr {row['lr']:.3g}", f"{row['seconds']:.1f} s"])
 
-# %% ../nbs/06_train.ipynb #056c2ffc
+# %% ../nbs/06_train.ipynb #19614bf3
 class Diverged(EvaError):
     "The loss is no longer a number."
 
 class StopOnNaN(Callback):
-    "End training when the loss is not finite; say where it began, and put the last good weights back."
+    "End training when the loss is not finite; say where it began; put good weights back."
     order = -50
 
     def __init__(
@@ -271,11 +288,11 @@ class StopOnNaN(Callback):
         self.every, self.keep_every = every, check_number("keep_every", keep_every, 1, integer=True)
         self._good = None
 
-    def before_fit(self, learner):
+    def before_fit(self, learner):  # the Learner that trains
         self._every = self.every or (1 if learner.device.type == "cpu" else 50)
         self._good, self._since = None, 0
 
-    def after_loss(self, learner):
+    def after_loss(self, learner):  # the Learner that trains
         if learner.batch % self._every and learner.batch + 1 < len(learner.loaders.train): return
         if not math.isfinite(learner.loss.item()): self._give_up(learner)
         if self._good is None or self._since >= self.keep_every: self._keep(learner)
@@ -289,14 +306,17 @@ class StopOnNaN(Callback):
 
     def _give_up(self, learner):
         losses = _numbers([*learner._sums["loss"], learner.loss.detach()])
-        batch = next(i for i, v in enumerate(losses, 1 + learner.batch + 1 - len(losses)) if not math.isfinite(v))
+        batch = next(i for i,
+                     v in enumerate(losses,
+                                    1 + learner.batch + 1 - len(losses)) if not math.isfinite(v))
         where, rate = first_bad_layer(learner), learner.optimizer.param_groups[0]["lr"]
         if self._good is not None:
             learner.model.load_state_dict(self._good)
             learner.optimizer.state.clear()
         raise Diverged(
-            f"loss: received {losses[-1]} in epoch {learner.epoch + 1}, batch {batch}, lr {rate:.3g}; allowed: finite losses. "
-            f"First: {where}. The last good weights are back in place. Try a lower rate, a warm-up, or GradClip(1.0)"
+            f"loss: received {losses[-1]} in epoch {learner.epoch + 1}, batch {batch}, "
+            f"lr {rate:.3g}; allowed: finite losses. First: {where}. The last good weights are "
+            "back in place. Try a lower rate, a warm-up, or GradClip(1.0)"
             + ("." if learner.precision.name == "fp32" else ", or precision='fp32'."))
 
 def first_bad_layer(
@@ -307,17 +327,20 @@ def first_bad_layer(
     if not finite(learner.xb): return "the images themselves hold values that are not finite"
     weight = next((k for k, p in learner.model.named_parameters() if not finite(p)), None)
     found = []
-    look = lambda name: lambda module, args, out: found.append(name) if not finite(out) and not found else None
-    hooks = [m.register_forward_hook(look(f"{n} ({type(m).__name__})")) for n, m in learner.model.named_modules() if not [*m.children()]]
+    look = lambda name: lambda *call: found.append(name) if not finite(call[-1]) else None
+    hooks = [m.register_forward_hook(look(f"{n} ({type(m).__name__})")) for n,
+             m in learner.model.named_modules() if not [*m.children()]]
     try:
         with keep_rng(), torch.no_grad(), learner.precision.autocast(): learner.model(learner.xb)
     finally: [h.remove() for h in hooks]
-    if weight: return f"weight {weight} is not finite" + (f", so the output of {found[0]} is not either" if found else "")
-    return f"the output of {found[0]} is not finite" if found else "the loss function, on finite logits"
+    if weight:
+        return f"weight {weight} is not finite" + (f", so the output of {found[0]} is not either"
+                                                   if found else "")
+    return f"the output of {found[0]} is not finite" if found else "the loss, on finite logits"
 
-# %% ../nbs/06_train.ipynb #dac924b0
+# %% ../nbs/06_train.ipynb #68fdbb88
 class Learner:
-    "All that a training consists of. `fit` trains; `evaluate`, `predict`, `save` and `resume` do what they say."
+    "All that a training consists of: `fit`, `evaluate`, `predict`, `save`, `resume`."
     def __init__(
         self,
         model: nn.Module,  # takes float [B, 3, H, W], returns logits [B, C]
@@ -327,27 +350,31 @@ class Learner:
         schedule: Schedule | None = None,  # None: one cycle up to the optimizer's rate
         callbacks=(),  # Callback instances; Progress and StopOnNaN are there unless replaced
         precision: str = "auto",  # auto, fp32, bf16 or fp16
-        compile="auto",  # False, True or a mode of torch.compile; auto is what was measured to be faster
+        compile="auto",  # auto (as measured to be faster), False, True or a torch.compile mode
         seed: int = 0,  # of dropout and whatever else draws random numbers in training
         device=None,  # None for the loaders' device
         deterministic: bool = False,  # True: refuse operations whose result varies from run to run
-        score_test: str = "end",  # "end": once; "epoch": after each epoch, to draw (never to choose)
+        score_test: str = "end",  # "end": once; "epoch": each epoch, to draw (never to choose)
     ):
         _check_parts(model, callbacks, score_test, compile)
         self.device = torch.device(device or loaders.train.device)
         layout = torch.channels_last if loaders.train.channels_last else torch.contiguous_format
         self.model = self.net = self.scored_model = model.to(self.device, memory_format=layout)
-        self.loaders, self.loss_func, self.schedule, self.seed = loaders, loss or cross_entropy, schedule, seed
-        self.precision, self.compile = pick_precision(precision, self.device), _pick_compile(compile)
+        self.loaders, self.schedule, self.seed = loaders, schedule, seed
+        self.loss_func = loss or cross_entropy
+        self.precision, self.compile = pick_precision(precision,
+                                                      self.device), _pick_compile(compile)
         self.deterministic, self.score_test, self.accumulate = deterministic, score_test, 1
         self.make_optimizer = optimizer or sgd()
         self.optimizer = self.make_optimizer(self.model.parameters())
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scale)
-        self.history, self.scheduler, self._sums = History(), None, _no_sums()
+        self.history, self.scheduler = History(), None
+        self._sums, self._settled = _no_sums(), 0
         self.epoch = self.batch = self.until = 0
         self.interrupted, self.stopping, self._in_step = False, "", False
         self._elapsed, self._started, self._hooks = 0.0, time.perf_counter(), {}
-        self.rank, self.world = (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self.rank, self.world = (dist.get_rank(),
+                                 dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.callbacks = sorted([*_missing_defaults(callbacks), *callbacks], key=lambda c: c.order)
         for callback in self.callbacks: callback.attach(self)
 
@@ -357,11 +384,15 @@ class Learner:
 
 def _check_parts(model, callbacks, score_test, compile):
     "Refuse what can be recognised as wrong before any work is done."
-    if not isinstance(model, nn.Module): raise refuse("model", model, "a torch.nn.Module", "Call the function that builds it.")
+    if not isinstance(model, nn.Module):
+        raise refuse("model", model, "a torch.nn.Module", "Call the function that builds it.")
     for c in callbacks:
-        if not isinstance(c, Callback): raise refuse("callbacks", c, "instances of Callback", "A class needs its brackets: EMA().")
+        if not isinstance(c, Callback):
+            raise refuse("callbacks", c, "instances of Callback",
+                         "A class needs its brackets: EMA().")
     check_choice("score_test", score_test, ["end", "epoch"])
-    check_choice("compile", compile, ["auto", False, True, "default", "reduce-overhead", "max-autotune"])
+    check_choice("compile", compile,
+                 ["auto", False, True, "default", "reduce-overhead", "max-autotune"])
 
 def _pick_compile(compile): return False if compile == "auto" else compile
 
@@ -369,7 +400,8 @@ def _no_sums(): return dict(loss=[], n=[], correct=[])
 
 def _missing_defaults(callbacks):
     "Progress and StopOnNaN, unless one of `callbacks` is of that kind."
-    return [kind() for kind in (Progress, StopOnNaN) if not any(isinstance(c, kind) for c in callbacks)]
+    return [kind() for kind in (Progress, StopOnNaN)
+            if not any(isinstance(c, kind) for c in callbacks)]
 
 # %% ../nbs/06_train.ipynb #b0a9500f
 def _flip(x): return x.flip(3)
@@ -389,7 +421,7 @@ def views(
     if tta != "flip+shift": return mirrored
     return mirrored + [_shift(v, by) for v in mirrored for by in (-1, 1)]
 
-# %% ../nbs/06_train.ipynb #202ae048
+# %% ../nbs/06_train.ipynb #faad7c35
 @patch
 @torch.no_grad()
 def _log_probs(self: Learner, xb, tta):
@@ -403,7 +435,8 @@ def _loader(self: Learner, loader):
     "The loader itself, or the one of that name."
     if not isinstance(loader, str): return loader
     found = getattr(self.loaders, check_choice("loader", loader, ["train", "valid", "test"]))
-    if found is None: raise refuse("loader", loader, "a part that the loaders have", "Cut one with split_valid.")
+    if found is None:
+        raise refuse("loader", loader, "a part that the loaders have", "Cut one with split_valid.")
     return found
 
 @patch
@@ -413,12 +446,14 @@ def evaluate(
     tta: str | None = None,  # test-time augmentation: None, "flip" or "flip+shift"
 ) -> dict:  # loss, accuracy in [0, 1], correct and n (numbers of images)
     "Mean cross entropy and accuracy over a loader; over all processes, if they share it."
-    loader, total = self._loader("test" if loader is None else loader), torch.zeros(3, dtype=torch.float64, device=self.device)
+    loader, total = self._loader("test" if loader is None else loader), torch.zeros(3,
+        dtype=torch.float64, device=self.device)
     with eval_mode(self.scored_model):
         for xb, yb in loader:
             logs, labels = self._log_probs(xb, tta), yb if yb.ndim == 1 else yb.argmax(1)
             loss = F.nll_loss(logs, labels, reduction="sum").double()
-            total += torch.stack([loss, (logs.argmax(1) == labels).sum().double(), loss.new_tensor(len(yb))])
+            total += torch.stack([loss, (logs.argmax(1) == labels).sum().double(),
+                                  loss.new_tensor(len(yb))])
     if self.world > 1 and loader.world_size > 1: dist.all_reduce(total)
     loss, correct, n = total.tolist()
     return dict(loss=loss / n, accuracy=correct / n, correct=int(correct), n=int(n))
@@ -436,11 +471,12 @@ def predict(
     with eval_mode(self.scored_model):
         return torch.cat([self._log_probs(xb, tta).exp().cpu() for xb, _ in loader])
 
-# %% ../nbs/06_train.ipynb #613eccba
+# %% ../nbs/06_train.ipynb #d0934a21
 @patch
 def weights(self: Learner) -> dict:  # name → tensor on the CPU, a copy
     "The weights and buffers that `evaluate` scores, under the plain model's names."
-    return {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in self.scored_model.state_dict().items()}
+    return {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k,
+            v in self.scored_model.state_dict().items()}
 
 # %% ../nbs/06_train.ipynb #142c928a
 @patch
@@ -462,7 +498,7 @@ def _train(self: Learner):
         self._finish_epoch()
         self._emit("after_epoch")
 
-# %% ../nbs/06_train.ipynb #b635555f
+# %% ../nbs/06_train.ipynb #45bc3711
 class CallbackError(EvaError):
     "An exception inside a callback, with the names of the callback and the event."
 
@@ -473,15 +509,16 @@ def _emit(self: Learner, event):
         try: method(self)
         except EvaError: raise
         except Exception as error:
-            raise CallbackError(f"{type(callback).__name__}.{event}: {type(error).__name__}: {error}") from error
+            where = f"{type(callback).__name__}.{event}"
+            raise CallbackError(f"{where}: {type(error).__name__}: {error}") from error
 
-# %% ../nbs/06_train.ipynb #96fd7133
+# %% ../nbs/06_train.ipynb #04bc2895
 @patch
 def _share(self: Learner):
-    "This batch's part of the images of its step, times the number of processes, since these are averaged."
+    "This batch's part of the images of its step, times the processes, which are averaged."
     loader = self.loaders.train
     size, first = loader.batch_size * self.world, self.batch - self.batch % self.accumulate
-    left = min(len(loader) * size, len(loader.data)) - first * size
+    left = loader.n * self.world - first * size
     return len(self.xb) * self.world / min(left, self.accumulate * size)
 
 @patch
@@ -508,7 +545,7 @@ def _step(self: Learner):
     self.optimizer.zero_grad(set_to_none=True)
     self._emit("after_step")
 
-# %% ../nbs/06_train.ipynb #c048cb60
+# %% ../nbs/06_train.ipynb #033ee59c
 @patch
 def _record(self: Learner):
     "Note this batch without waiting for the device, then move a schedule that goes by batches."
@@ -527,7 +564,8 @@ def _record(self: Learner):
 def _numbers(values):
     "Numbers and tensors as numbers: one wait for the device, however many there are."
     tensors = [v for v in values if isinstance(v, torch.Tensor)]
-    return [v for v in values if not isinstance(v, torch.Tensor)] + (torch.stack(tensors).tolist() if tensors else [])
+    return [v for v in values if not isinstance(v, torch.Tensor)] + (torch.stack(tensors).tolist()
+        if tensors else [])
 
 @patch
 def running(
@@ -535,55 +573,69 @@ def running(
     last: int = 50,  # how many batches back, at most to the start of the epoch
 ) -> dict:  # loss, accuracy in [0, 1]
     "How training goes right now. It waits for the device: not for every batch."
-    loss, correct, n = (np.array(_numbers(self._sums[k][-last:]), dtype=float) for k in ("loss", "correct", "n"))
+    loss, correct, n = (np.array(_numbers(self._sums[k][-last:]), dtype=float)
+                        for k in ("loss", "correct", "n"))
     return dict(loss=float(loss @ n / n.sum()), accuracy=float(correct.sum() / n.sum()))
 
-# %% ../nbs/06_train.ipynb #39f59ba2
+# %% ../nbs/06_train.ipynb #741ddc99
 @patch
 def _finish_epoch(self: Learner):
     "Score, write the row, and move a schedule that goes by epochs or watches a figure."
-    sums, trained = self._total_sums(), time.perf_counter() - self._started
+    self._settle()
+    sums, trained = self._sums, time.perf_counter() - self._started
     n = sum(sums["n"])
     row = dict(epoch=self.epoch + 1, train_loss=float(np.dot(sums["loss"], sums["n"]) / n),
                train_accuracy=sum(sums["correct"]) / n)
     for part in self._parts_to_score():
         row |= {f"{part}_{k}": v for k, v in self.evaluate(part).items()}
-    row |= dict(lr=float(self.optimizer.param_groups[0]["lr"]), seconds=time.perf_counter() - self._started,
+    row |= dict(lr=float(self.optimizer.param_groups[0]["lr"]),
+                seconds=time.perf_counter() - self._started,
                 images_per_second=n / trained)
     self.history._steps["loss"] += sums["loss"]
     self.history.append(row)
-    self.epoch, self.batch, self._elapsed, self._sums = self.epoch + 1, 0, 0.0, _no_sums()
+    self.epoch, self.batch, self._elapsed = self.epoch + 1, 0, 0.0
+    self._sums, self._settled = _no_sums(), 0
     self._move_schedule(row)
 
 @patch
 def _parts_to_score(self: Learner):
     "The validation part each epoch; the test set at the end, or as asked for."
     test = self.score_test == "epoch" or self.epoch + 1 >= self.until
-    return [p for p in ("valid", "test") if getattr(self.loaders, p) is not None and (p == "valid" or test)]
+    return [p for p in ("valid", "test") if getattr(self.loaders, p) is not None
+            and (p == "valid" or test)]
 
 @patch
-def _total_sums(self: Learner):
-    "The epoch's sums as numbers, over all processes."
-    sums = {k: _numbers(v) for k, v in self._sums.items()}
-    if self.world == 1: return sums
-    loss, n, correct = (torch.tensor(sums[k], dtype=torch.float64, device=self.device) for k in ("loss", "n", "correct"))
+def _settle(self: Learner):
+    "Turn what was noted since the last time into numbers, over all processes."
+    new = {k: _numbers(v[self._settled:]) for k, v in self._sums.items()}
+    if self.world > 1 and new["n"]: new = _over_all(new, self.device)
+    for k, v in new.items(): self._sums[k][self._settled:] = v
+    self._settled = len(self._sums["n"])
+
+def _over_all(sums, device):
+    "The same sums as if one process had seen every image."
+    loss, n, correct = (torch.tensor(sums[k], dtype=torch.float64, device=device)
+                        for k in ("loss", "n", "correct"))
     total = torch.stack([loss * n, n, correct])
     dist.all_reduce(total)
-    return dict(loss=(total[0] / total[1]).tolist(), n=total[1].long().tolist(), correct=total[2].long().tolist())
+    n, correct = total[1].long().tolist(), total[2].long().tolist()
+    return dict(loss=(total[0] / total[1]).tolist(), n=n, correct=correct)
 
 @patch
 def _move_schedule(self: Learner, row):
     "The step of a schedule that comes after an epoch."
     if self.schedule.monitor in row: self.scheduler.step(row[self.schedule.monitor])
-    elif self.schedule.monitor: raise _no_figure(f"schedule {self.schedule.name}", self.schedule.monitor, row)
+    elif self.schedule.monitor:
+        raise _no_figure(f"schedule {self.schedule.name}", self.schedule.monitor, row)
     elif self.schedule.interval == "epoch": self.scheduler.step()
 
 def _no_figure(who, monitor, row):
     "The error for a figure that is watched but not there."
-    return refuse(who, f"monitor={monitor!r}", ", ".join(k for k in row if k.endswith(("_loss", "_accuracy"))),
+    return refuse(who, f"monitor={monitor!r}",
+                  ", ".join(k for k in row if k.endswith(("_loss", "_accuracy"))),
                   "Cut a validation part from the training set with split_valid.")
 
-# %% ../nbs/06_train.ipynb #23ccfe8e
+# %% ../nbs/06_train.ipynb #0b5c7f43
 @patch
 def fit(
     self: Learner,
@@ -600,11 +652,12 @@ def fit(
             self._emit("before_fit")
             self._train()
         except KeyboardInterrupt: self.stopping, self.interrupted = "interrupted", True
-        except Exception as error: problem = None if self._died_with_workers(error) else _explain(self, error)
+        except Exception as error:
+            problem = None if self._died_with_workers(error) else _explain(self, error)
         if not problem: self._score_at_early_end()
         self._release()
     self._emit("after_fit")
-    if self.world > 1: dist.barrier()
+    if self.world > 1 and not problem: dist.barrier()
     if problem: raise problem
     return self.history
 
@@ -620,14 +673,15 @@ def _polite_interrupt(learner):
     finally:
         if main: signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/06_train.ipynb #14927299
+# %% ../nbs/06_train.ipynb #045c3052
 @patch
 def _plan(self: Learner, epochs, until):
     "Find out up to which epoch to train."
     for name, value in dict(epochs=epochs, until=until).items():
         if value is not None: check_number(name, value, 1, integer=True)
     if epochs is None and until is None and self.epoch >= self.until:
-        raise refuse("fit", "no number of epochs", "fit(epochs) or fit(until=epoch)", "No interrupted fit is left to go on with.")
+        raise refuse("fit", "no number of epochs", "fit(epochs) or fit(until=epoch)",
+                     "No interrupted fit is left to go on with.")
     self.until = until or (self.epoch + epochs if epochs else self.until)
     self.interrupted, self.stopping, self._in_step = False, "", False
 
@@ -653,8 +707,10 @@ def _build_schedule(self: Learner):
 @patch
 def _score_at_early_end(self: Learner):
     "Score the test set after all, where a callback ended training between two epochs."
-    if self.batch or self.interrupted or not self.stopping or "test_loss" in self.history[-1]: return
-    if self.loaders.test is not None: self.history[-1] |= {f"test_{k}": v for k, v in self.evaluate("test").items()}
+    if self.batch or self.interrupted or not self.stopping or "test_loss" in self.history[-1]:
+        return
+    if self.loaders.test is not None:
+        self.history[-1] |= {f"test_{k}": v for k, v in self.evaluate("test").items()}
 
 @patch
 def _batches(self: Learner):
@@ -680,10 +736,16 @@ def _should_stop(self: Learner):
     if self._in_step: return False
     if self.world == 1: return bool(self.stopping)
     if self.batch % 20 and self.batch < len(self.loaders.train): return False
-    asked = torch.tensor(float(bool(self.stopping)), device=self.device)
-    dist.all_reduce(asked)
-    if asked.item(): self.stop("another process asked")
+    if self._anyone(self.stopping): self.stop("another process asked")
     return bool(self.stopping)
+
+@patch
+def _anyone(self: Learner, yes):
+    "Whether any process says yes; each of them must ask at the same moment."
+    if self.world == 1: return bool(yes)
+    votes = torch.tensor(float(bool(yes)), device=self.device)
+    dist.all_reduce(votes)
+    return votes.item() > 0
 
 @patch
 def _release(self: Learner):
@@ -692,28 +754,31 @@ def _release(self: Learner):
     self.xb = self.yb = self.logits = self.loss = None
     self.optimizer.zero_grad(set_to_none=True)
 
-# %% ../nbs/06_train.ipynb #5050f58c
+# %% ../nbs/06_train.ipynb #f73f9ebc
 def _explain(learner, error):
     "The error to raise for `error`: the same, or one that says what to do."
     text = str(error)
     if isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in text:
         traceback.clear_frames(error.__traceback__)
         size = learner.loaders.train.batch_size
-        return EvaError(f"memory: received a batch of {size} images that does not fit on {learner.device}; allowed: what fits. "
-                        f"Use batch_size={max(size // 2, 1)} with GradAccumulate(2): the same steps in half the memory.")
+        return EvaError(f"memory: received a batch of {size} images that does not fit on "
+                        f"{learner.device}; allowed: what fits. Use batch_size={max(size // 2, 1)} "
+                        "with GradAccumulate(2): the same steps in half the memory.")
     if "does not have a deterministic implementation" in text:
         return refuse("deterministic", text.split()[0], "operations with a repeatable result",
                       "Replace it, or use deterministic=False.")
     logits, labels = getattr(learner, "logits", None), getattr(learner, "yb", None)
     if logits is None or labels is None or not _misfit(logits, labels): return error
     classes = int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1]
-    return refuse("model", f"logits of shape {list(logits.shape)}", f"one column per class, at least {classes}",
+    return refuse("model", f"logits of shape {list(logits.shape)}",
+                  f"one column per class, at least {classes}",
                   "Build the model with num_classes of the data.")
 
 def _misfit(logits, labels):
     "Whether these logits have no column for some label."
     if logits.ndim != 2: return True
-    return logits.shape[1] <= int(labels.max()) if labels.ndim == 1 else logits.shape[1] != labels.shape[1]
+    if labels.ndim == 1: return logits.shape[1] <= int(labels.max())
+    return logits.shape[1] != labels.shape[1]
 
 @patch
 def _died_with_workers(self: Learner, error):
@@ -732,15 +797,17 @@ def _deterministic(on):
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
 
-# %% ../nbs/06_train.ipynb #96756c44
+# %% ../nbs/06_train.ipynb #131aa494
 def _wrap(model, device, world, compile):
     "The model as it is called in training: data parallel, compiled, or plain."
     net = model
-    if world > 1: net = nn.parallel.DistributedDataParallel(net, device_ids=[device] if device.type == "cuda" else None)
+    if world > 1:
+        ids = [device] if device.type == "cuda" else None
+        net = nn.parallel.DistributedDataParallel(net, device_ids=ids)
     if not compile: return net
     return torch.compile(net, mode=None if compile in (True, "default") else compile)
 
-# %% ../nbs/06_train.ipynb #3b2d38ea
+# %% ../nbs/06_train.ipynb #6ce34dde
 @patch
 def summary(self: Learner):  # what `eva_nbs.models.summary` returns
     "Layers, shapes and parameters for images of the loaders' size."
@@ -753,9 +820,10 @@ def lr_find(
 ):  # an LRFind, with `lr_min`, `lr_max` and `plot`
     "An LR range test with this model, loss, optimizer, data and precision."
     optimizer = self.make_optimizer(self.model.parameters())
-    return _lr_find(self.model, self.loss_func, optimizer, self.loaders.train, **{"precision": self.precision.name} | options)
+    return _lr_find(self.model, self.loss_func, optimizer, self.loaders.train,
+                    **{"precision": self.precision.name} | options)
 
-# %% ../nbs/06_train.ipynb #8d9fde15
+# %% ../nbs/06_train.ipynb #aeed68bd
 @patch
 def save(
     self: Learner,
@@ -763,25 +831,29 @@ def save(
 ) -> Path:  # the file
     "Write weights, classes, statistics and policy as safetensors, atomically."
     train = self.loaders.train
-    about = dict(classes=list(train.data.classes), size=list(train.data.size), mean=list(train.stats.mean), std=list(train.stats.std),
-                 policy=train.policy.to_dict() if hasattr(train.policy, "to_dict") else repr(train.policy), epoch=self.epoch)
+    about = dict(classes=list(train.data.classes), size=list(train.data.size),
+                 mean=list(train.stats.mean), std=list(train.stats.std),
+                 policy=train.policy.to_dict(), epoch=self.epoch)
     data = safetensors_bytes(self.weights(), metadata={k: json.dumps(v) for k, v in about.items()})
     with atomic_write(path, "wb") as f: f.write(data)
     return Path(path)
 
-# %% ../nbs/06_train.ipynb #57df86e6
+# %% ../nbs/06_train.ipynb #d0c3017c
 def read_weights(
     path: str | Path,  # a .safetensors file
 ) -> tuple:  # dict name → tensor, and dict of what was saved beside it
     "Read weights and what belongs to them; nothing in the file is executed."
-    if not Path(path).is_file(): raise refuse("weights", path, "a .safetensors file that exists", "Check the path.")
+    if not Path(path).is_file():
+        raise refuse("weights", path, "a .safetensors file that exists", "Check the path.")
     try:
         with safe_open(path, framework="pt") as f:
-            return {k: f.get_tensor(k) for k in f.keys()}, {k: json.loads(v) for k, v in (f.metadata() or {}).items()}
+            return {k: f.get_tensor(k) for k in f.keys()}, {k: json.loads(v) for k,
+                                                            v in (f.metadata() or {}).items()}
     except (SafetensorError, OSError, ValueError) as error:
-        raise refuse("weights", path, "a whole .safetensors file", f"It cannot be read ({error}).") from None
+        raise refuse("weights", path, "a whole .safetensors file",
+                     f"It cannot be read ({error}).") from None
 
-# %% ../nbs/06_train.ipynb #29f249ca
+# %% ../nbs/06_train.ipynb #688c6c62
 @patch
 def load(
     self: Learner,
@@ -797,23 +869,27 @@ def _check_weights(path, theirs, mine):
     "Refuse weights of another net, naming the first difference."
     shape = lambda d, k: list(d[k].shape) if k in d else "none"
     odd = [k for k in [*mine, *theirs] if shape(mine, k) != shape(theirs, k)]
-    if odd: raise refuse("weights", f"{path}, where {odd[0]} is {shape(theirs, odd[0])}", f"{odd[0]} of shape {shape(mine, odd[0])}",
+    if odd:
+        raise refuse("weights", f"{path}, where {odd[0]} is {shape(theirs, odd[0])}",
+                     f"{odd[0]} of shape {shape(mine, odd[0])}",
                          "Build the model with the options it was saved with.")
 
-# %% ../nbs/06_train.ipynb #c71692cc
+# %% ../nbs/06_train.ipynb #31a28092
 @patch
 def state_dict(self: Learner) -> dict:  # plain values and tensors only
-    "All that decides how training goes on. Take it between batches."
-    self._sums = {k: _numbers(v) for k, v in self._sums.items()}
+    "All that decides how training goes on. Take it between batches, in every process."
+    self._settle()
     elapsed = time.perf_counter() - self._started if self.batch else 0.0
-    return dict(format=1, epoch=self.epoch, batch=self.batch, until=self.until, seed=self.seed, elapsed=elapsed,
-                model=self.model.state_dict(), optimizer=self.optimizer.state_dict(), scaler=self.scaler.state_dict(),
-                schedule=_schedule_dict(self.schedule), scheduler=self.scheduler and _plain_state(self.scheduler),
-                rng=get_rng_state(), sums=self._sums, rows=list(self.history), steps=self.history._steps,
+    return dict(format=1, epoch=self.epoch, batch=self.batch, until=self.until, seed=self.seed,
+                elapsed=elapsed,
+                model=self.model.state_dict(), optimizer=self.optimizer.state_dict(),
+                scaler=self.scaler.state_dict(),
+                schedule=self.schedule and self.schedule.to_dict(),
+                scheduler=self.scheduler and _plain_state(self.scheduler),
+                rng=get_rng_state(), sums=self._sums,
+                rows=list(self.history), steps=self.history._steps,
                 callbacks=[[type(c).__name__, c.state_dict()] for c in self.callbacks],
                 data=_data_dict(self), versions=versions())
-
-def _schedule_dict(s): return s.to_dict() if hasattr(s, "to_dict") else s and dict(name=s.name, options=s.options)
 
 def _plain_state(scheduler):
     "A scheduler's state without the functions that some of them put into it."
@@ -822,9 +898,10 @@ def _plain_state(scheduler):
 def _data_dict(learner):
     "What must be the same for batch k to be batch k."
     loader = learner.loaders.train
-    return dict(images=len(loader.data), batch=loader.batch_size * learner.world * learner.accumulate, seed=loader.seed)
+    return dict(images=len(loader.data),
+                batch=loader.batch_size * learner.world * learner.accumulate, seed=loader.seed)
 
-# %% ../nbs/06_train.ipynb #ba95f739
+# %% ../nbs/06_train.ipynb #af880ade
 @patch
 def load_state_dict(
     self: Learner,
@@ -833,28 +910,28 @@ def load_state_dict(
     "Stand exactly where `state` was taken."
     _check_weights("checkpoint", state["model"], self.model.state_dict())
     if state["data"] != _data_dict(self):
-        raise refuse("checkpoint", f"a run on {state['data']}", f"the same data and step: {_data_dict(self)}", "Make the loaders as before.")
-    self.epoch, self.batch, self.until, self.seed = (state[k] for k in ("epoch", "batch", "until", "seed"))
+        raise refuse("checkpoint", f"a run on {state['data']}",
+                     f"the same data and step: {_data_dict(self)}", "Make the loaders as before.")
+    self.epoch, self.batch, self.until, self.seed = (state[k]
+                                                     for k in ("epoch", "batch", "until", "seed"))
     self.batch = self.batch * state["data"]["batch"] // _data_dict(self)["batch"]
-    self._elapsed, self._sums, self.history = state["elapsed"], state["sums"], History(state["rows"], state["steps"])
+    self._elapsed, self._sums = state["elapsed"], state["sums"]
+    self._settled = len(self._sums["n"])
+    self.history = History(state["rows"], state["steps"])
     if state["schedule"]: self._load_schedule(state)
     for part in ("model", "optimizer", "scaler"): getattr(self, part).load_state_dict(state[part])
     self._load_callbacks(state["callbacks"])
     set_rng_state(state["rng"])
-    if self.rank: torch.manual_seed(self.seed + 1_000_003 * self.rank + len(self.history._steps["lr"]))
+    if self.rank:
+        torch.manual_seed(self.seed + 1_000_003 * self.rank + len(self.history._steps["lr"]))
 
 @patch
 def _load_schedule(self: Learner, state):
-    "The schedule that the run was made with, where this learner has none; and its scheduler's state."
-    if self.schedule is None: self.schedule = _schedule_of(state["schedule"])
+    "The schedule of the run, where this learner has none, and its scheduler's state."
+    if self.schedule is None: self.schedule = Schedule.from_dict(state["schedule"])
     self.scheduler = None
     self._build_schedule()
     self.scheduler.load_state_dict(state["scheduler"])
-
-def _schedule_of(d):
-    if hasattr(Schedule, "from_dict"): return Schedule.from_dict(d)
-    import eva_nbs.schedules as S
-    return getattr(S, d["name"])(**d["options"])
 
 @patch
 def _load_callbacks(self: Learner, saved):
@@ -863,7 +940,9 @@ def _load_callbacks(self: Learner, saved):
     for name, state in saved:
         found = next((c for c in mine if type(c).__name__ == name), None)
         if found: mine.remove(found), found.load_state_dict(state)
-        elif state: warnings.warn(f"resume: the run had a {name}; this learner has none, so its state is dropped.", stacklevel=4)
+        elif state:
+            warnings.warn(f"resume: the run had a {name}; this learner has none.",
+                          stacklevel=4)
 
 # %% ../nbs/06_train.ipynb #ceee70e1
 def write_checkpoint(
@@ -886,29 +965,32 @@ def _keep_previous(path):
     except OSError: shutil.copyfile(path, temporary)  # a file system without links
     os.replace(temporary, path.with_suffix(".prev.ckpt"))
 
-# %% ../nbs/06_train.ipynb #ea02766e
+# %% ../nbs/06_train.ipynb #2d076736
 def read_checkpoint(
     path: str | Path,  # a .ckpt file
 ) -> dict:  # a learner's state
     "Read a checkpoint after checking the checksum of everything in it; nothing in it is executed."
-    if not Path(path).is_file(): raise refuse("checkpoint", path, "a file that exists", "Check the path.")
+    if not Path(path).is_file():
+        raise refuse("checkpoint", path, "a file that exists", "Check the path.")
     try:
         with zipfile.ZipFile(path) as z: altered = z.testzip()
         if altered: raise zipfile.BadZipFile(f"{altered} was altered")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
-        raise refuse("checkpoint", path, "a whole checkpoint", f"It cannot be used ({first}).") from None
+        raise refuse("checkpoint", path, "a whole checkpoint",
+                     f"It cannot be used ({first}).") from None
     if isinstance(state, dict) and state.get("format") == 1: return state
-    raise refuse("checkpoint", path, "a checkpoint of a Learner", "Other files of weights are read with load.")
+    raise refuse("checkpoint", path, "a checkpoint of a Learner",
+                 "Other files of weights are read with load.")
 
-# %% ../nbs/06_train.ipynb #296c66de
+# %% ../nbs/06_train.ipynb #e437033e
 @patch
 def resume(
     self: Learner,
     path: str | Path,  # a .ckpt file, or the folder that holds last.ckpt
 ) -> Learner:  # itself
-    "Stand exactly where the checkpoint was written; `fit()` then goes on as if nothing had happened."
+    "Stand exactly where the checkpoint was written; `fit()` goes on as if nothing had happened."
     path = Path(path) / "last.ckpt" if Path(path).is_dir() else Path(path)
     previous = path.with_suffix(".prev.ckpt")
     try: state = read_checkpoint(path)
@@ -920,10 +1002,10 @@ def resume(
     self.load_state_dict(state)
     return self
 
-# %% ../nbs/06_train.ipynb #227d8973
+# %% ../nbs/06_train.ipynb #2c3d1aea
 class Checkpoint(Callback):
     "Keep last.ckpt (to go on from) and best.safetensors (to use) in a folder."
-    order, main_only, state = 90, True, ("best",)
+    order, state = 90, ("best",)
 
     def __init__(
         self,
@@ -931,30 +1013,38 @@ class Checkpoint(Callback):
         every_epochs: int | None = 1,  # write last.ckpt after so many epochs; None: not by epochs
         every_minutes: float | None = None,  # and after so many minutes; None: not by time
         every_steps: int | None = None,  # and after so many batches; None: not by batches
-        monitor: str = "valid_loss",  # the figure of a row that chooses the best weights; not of the test set
+        monitor: str = "valid_loss",  # the figure that chooses the best weights; not a test figure
     ):
-        check_choice("monitor", monitor, ["valid_loss", "valid_accuracy", "train_loss", "train_accuracy"])
-        for name, value in dict(every_epochs=every_epochs, every_minutes=every_minutes, every_steps=every_steps).items():
-            if value is not None: check_number(name, value, 0, integer=name != "every_minutes", open_low=True)
+        check_choice("monitor", monitor,
+                     ["valid_loss", "valid_accuracy", "train_loss", "train_accuracy"])
+        for name, value in dict(every_epochs=every_epochs, every_minutes=every_minutes,
+                                every_steps=every_steps).items():
+            if value is not None:
+                check_number(name, value, 0, integer=name != "every_minutes", open_low=True)
         self.folder, self.monitor, self.best = Path(folder), monitor, None
-        self.every_epochs, self.every_minutes, self.every_steps = every_epochs, every_minutes, every_steps
+        self.every_epochs, self.every_steps = every_epochs, every_steps
+        self.every_minutes = every_minutes
         self._warned = False
 
-    def before_fit(self, learner):
+    def before_fit(self, learner):  # the Learner that trains
         self._saved_at = time.monotonic()
-        for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)  # by a process that was killed
+        if learner.rank: return
+        for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)  # after a kill
 
-    def after_batch(self, learner):
+    def after_batch(self, learner):  # the Learner that trains
         if learner._in_step: return
-        steps = self.every_steps and len(learner.history._steps["lr"]) % self.every_steps == 0
-        if steps or self.every_minutes and time.monotonic() - self._saved_at > 60 * self.every_minutes: self.save_last(learner)
+        done = len(learner.history._steps["lr"])
+        if self.every_steps and done % self.every_steps == 0: self.save_last(learner)
+        elif self.every_minutes and (learner.world == 1 or done % 20 == 0):
+            waited = time.monotonic() - self._saved_at > 60 * self.every_minutes
+            if learner._anyone(waited and learner.rank == 0): self.save_last(learner)
 
-    def after_epoch(self, learner):
+    def after_epoch(self, learner):  # the Learner that trains
         if self._is_best(learner.history[-1].get(self.monitor)): self._save_best(learner)
         due = self.every_epochs and learner.epoch % self.every_epochs == 0
         if due or learner.epoch == learner.until: self.save_last(learner)
 
-    def after_fit(self, learner):
+    def after_fit(self, learner):  # the Learner that trains
         if learner.stopping and not learner._in_step: self.save_last(learner)
 
     def _is_best(self, value):
@@ -963,32 +1053,39 @@ class Checkpoint(Callback):
 
     def _save_best(self, learner):
         value, before = learner.history[-1].get(self.monitor), self.best
-        if not self._try(lambda: learner.save(self.folder / "best.safetensors")) or value is None: return
-        self.best, name = value, self.monitor.replace("valid", "validation").replace("_", " ")
+        if learner.rank: self.best = value
+        elif self._try(lambda: learner.save(self.folder / "best.safetensors")): self.best = value
+        if self.best != value or None in (before, value) or learner.rank or _silent(learner): return
+        name = self.monitor.replace("valid", "validation").replace("_", " ")
         verb = "increased" if self.monitor.endswith("accuracy") else "decreased"
-        if before is not None and not _silent(learner): print(f"  {name} {verb} ({before:.4f} → {value:.4f}), saved", flush=True)
+        print(f"  {name} {verb} ({before:.4f} → {value:.4f}), saved", flush=True)
 
     def save_last(
         self,
         learner: Learner,  # whose state to write
     ) -> None:
         "Write last.ckpt now; the one before it stays as last.prev.ckpt."
-        self._try(lambda: write_checkpoint(learner.state_dict(), self.folder / "last.ckpt"))
+        state = learner.state_dict()
+        if learner.rank == 0: self._try(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
         self._saved_at = time.monotonic()
 
     def _try(self, write):
         "Whether `write` worked; if the disk refuses, warn once and let training go on."
         try: write()
         except OSError as error:
-            if not self._warned: warnings.warn(f"Checkpoint: cannot write ({error}); training goes on, and it tries again.", stacklevel=3)
+            if not self._warned:
+                warnings.warn(
+                    f"Checkpoint: cannot write ({error}); training goes on, and it tries again.",
+                    stacklevel=3)
             self._warned = True
             return False
         self._warned = False
         return True
 
-def _silent(learner): return any(isinstance(c, Progress) and c.show == "off" for c in learner.callbacks)
+def _silent(learner):
+    return any(isinstance(c, Progress) and c.show == "off" for c in learner.callbacks)
 
-# %% ../nbs/06_train.ipynb #aa52b17b
+# %% ../nbs/06_train.ipynb #59f2bb91
 class EarlyStop(Callback):
     "End training when a figure has not got better for some epochs."
     state = ("best", "waited")
@@ -999,19 +1096,23 @@ class EarlyStop(Callback):
         monitor: str = "valid_loss",  # a figure of the rows; not of the test set
         threshold: float = 0.0,  # an improvement must be larger than this, at least 0
     ):
-        check_choice("monitor", monitor, ["valid_loss", "valid_accuracy", "train_loss", "train_accuracy"])
-        self.patience, self.threshold = check_number("patience", patience, 1, integer=True), check_number("threshold", threshold, 0)
+        check_choice("monitor", monitor,
+                     ["valid_loss", "valid_accuracy", "train_loss", "train_accuracy"])
+        self.patience, self.threshold = check_number("patience", patience, 1,
+                                                     integer=True), check_number("threshold",
+                                                         threshold, 0)
         self.monitor, self.best, self.waited = monitor, None, 0
 
-    def after_epoch(self, learner):
+    def after_epoch(self, learner):  # the Learner that trains
         row = learner.history[-1]
         if self.monitor not in row: raise _no_figure("EarlyStop", self.monitor, row)
         value = row[self.monitor] * (-1 if self.monitor.endswith("accuracy") else 1)
         better = self.best is None or value < self.best - self.threshold
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
-        if self.waited >= self.patience: learner.stop(f"{self.monitor} has not got better for {self.waited} epochs")
+        if self.waited >= self.patience:
+            learner.stop(f"{self.monitor} has not got better for {self.waited} epochs")
 
-# %% ../nbs/06_train.ipynb #37e323c2
+# %% ../nbs/06_train.ipynb #1f6ea734
 class TimeBudget(Callback):
     "End training, in order, when a number of minutes is used up; resumed runs keep counting."
     state = ("used",)
@@ -1022,14 +1123,16 @@ class TimeBudget(Callback):
     ):
         self.minutes, self.used = check_number("minutes", minutes, 0, open_low=True), 0.0
 
-    def before_fit(self, learner): self._last = time.perf_counter()
+    def before_fit(self, learner):  # the Learner that trains
+        self._last = time.perf_counter()
 
-    def after_batch(self, learner):
+    def after_batch(self, learner):  # the Learner that trains
         now = time.perf_counter()
         self.used, self._last = self.used + now - self._last, now
-        if self.used > 60 * self.minutes: learner.stop(f"the budget of {self.minutes:g} minutes is used up")
+        if self.used > 60 * self.minutes:
+            learner.stop(f"the budget of {self.minutes:g} minutes is used up")
 
-# %% ../nbs/06_train.ipynb #473bc034
+# %% ../nbs/06_train.ipynb #5ccf12b6
 class L1(Callback):
     "Add factor · sign(w) to the gradient: the gradient of factor · Σ|w| over all parameters."
     order = 10
@@ -1041,13 +1144,13 @@ class L1(Callback):
         self.factor = check_number("factor", factor, 0)
 
     @torch.no_grad()
-    def before_step(self, learner):
+    def before_step(self, learner):  # the Learner that trains
         for p in learner.model.parameters():
             if p.grad is not None: p.grad.add_(p.sign(), alpha=self.factor)
 
-# %% ../nbs/06_train.ipynb #fef0ca67
+# %% ../nbs/06_train.ipynb #03998177
 class GradClip(Callback):
-    "Scale the gradient down to a largest norm; `norms` holds what the norm was, before, of each step."
+    "Scale the gradient down to a largest norm; `norms` holds the norm before it, of each step."
     order = 20
 
     def __init__(
@@ -1056,7 +1159,7 @@ class GradClip(Callback):
     ):
         self.norm, self._seen = check_number("norm", norm, 0, open_low=True), []
 
-    def before_step(self, learner):
+    def before_step(self, learner):  # the Learner that trains
         self._seen.append(nn.utils.clip_grad_norm_(learner.model.parameters(), self.norm))
 
     @property
@@ -1064,7 +1167,7 @@ class GradClip(Callback):
         "The norms before clipping."
         return np.array(_numbers(self._seen))
 
-# %% ../nbs/06_train.ipynb #64bc97ee
+# %% ../nbs/06_train.ipynb #abc34202
 class GradAccumulate(Callback):
     "Take one step for several batches, in which each image counts the same."
     def __init__(
@@ -1073,9 +1176,10 @@ class GradAccumulate(Callback):
     ):
         self.batches = check_number("batches", batches, 1, integer=True)
 
-    def attach(self, learner): learner.accumulate = self.batches
+    def attach(self, learner):  # the Learner that trains
+        learner.accumulate = self.batches
 
-# %% ../nbs/06_train.ipynb #e8b2c260
+# %% ../nbs/06_train.ipynb #6b52371c
 class EMA(Callback):
     "Score and save an exponential moving average of weights and buffers (PyTorch's AveragedModel)."
     def __init__(
@@ -1084,19 +1188,22 @@ class EMA(Callback):
     ):
         self.decay = check_number("decay", decay, 0, 1)
 
-    def attach(self, learner):
-        def average(ema, new, n):
-            get_ema_multi_avg_fn(min(self.decay, float((1 + n) / (10 + n))))(ema, new, n)
-        self._average = AveragedModel(learner.model, multi_avg_fn=average, use_buffers=True)
+    def attach(self, learner):  # the Learner that trains
+        self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
         learner.scored_model = self._average.module
 
-    def after_step(self, learner): self._average.update_parameters(learner.model)
+    def _mix(self, average, new, n):
+        get_ema_multi_avg_fn(min(self.decay, float((1 + n) / (10 + n))))(average, new, n)
+
+    def after_step(self, learner):  # the Learner that trains
+        self._average.update_parameters(learner.model)
 
     def state_dict(self): return dict(average=self._average.state_dict())
 
-    def load_state_dict(self, state): self._average.load_state_dict(state["average"])
+    def load_state_dict(self, state):  # what `state_dict` returned
+        self._average.load_state_dict(state["average"])
 
-# %% ../nbs/06_train.ipynb #6f395433
+# %% ../nbs/06_train.ipynb #3126f5a8
 class LabelSmoothing(Callback):
     "Spread a share of each training label evenly over all classes (arXiv:1512.00567)."
     def __init__(
@@ -1105,12 +1212,12 @@ class LabelSmoothing(Callback):
     ):
         self.share = check_number("share", share, 0, 1)
 
-    def before_batch(self, learner):
+    def before_batch(self, learner):  # the Learner that trains
         classes = len(learner.loaders.train.data.classes)
         rows = F.one_hot(learner.yb, classes).float() if learner.yb.ndim == 1 else learner.yb
         learner.yb = rows * (1 - self.share) + self.share / classes
 
-# %% ../nbs/06_train.ipynb #f462d2e8
+# %% ../nbs/06_train.ipynb #260c3563
 class HistoryCSV(Callback):
     "Append each epoch's row to a CSV file."
     order, main_only = 70, True
@@ -1121,18 +1228,20 @@ class HistoryCSV(Callback):
     ):
         self.path = Path(path)
 
-    def before_fit(self, learner):
+    def before_fit(self, learner):  # the Learner that trains
         if not self.path.exists(): return
         rows = _read_rows(self.path)
-        if learner.history and rows: self._write([r for r in rows if int(r["epoch"]) <= learner.epoch])
+        if learner.history and rows:
+            self._write([r for r in rows if int(r["epoch"]) <= learner.epoch])
         elif rows: self.path.replace(_unused(self.path))
 
-    def after_epoch(self, learner):
+    def after_epoch(self, learner):  # the Learner that trains
         rows = _read_rows(self.path) if self.path.exists() else []
         self._write([*rows, learner.history[-1]])
 
-    def after_fit(self, learner):
-        if learner.history and self.path.exists(): self._write([*_read_rows(self.path)[:-1], learner.history[-1]])
+    def after_fit(self, learner):  # the Learner that trains
+        if learner.history and self.path.exists():
+            self._write([*_read_rows(self.path)[:-1], learner.history[-1]])
 
     def _write(self, rows):
         try:
@@ -1140,16 +1249,18 @@ class HistoryCSV(Callback):
                 columns = list(dict.fromkeys(k for r in rows for k in r))
                 writer = csv.DictWriter(f, columns, lineterminator="\n")
                 writer.writeheader(), writer.writerows(rows)
-        except OSError as error: warnings.warn(f"HistoryCSV: cannot write ({error}); training goes on.", stacklevel=3)
+        except OSError as error:
+            warnings.warn(f"HistoryCSV: cannot write ({error}); training goes on.", stacklevel=3)
 
 def _read_rows(path):
     with open(path, newline="", encoding="utf-8") as f: return list(csv.DictReader(f))
 
 def _unused(path):
     "The first name of the kind history.1.csv that is free."
-    return next(p for n in range(1, 10**6) if not (p := path.with_suffix(f".{n}{path.suffix}")).exists())
+    return next(p for n in range(1, 10**6)
+                if not (p := path.with_suffix(f".{n}{path.suffix}")).exists())
 
-# %% ../nbs/06_train.ipynb #c56dac6e
+# %% ../nbs/06_train.ipynb #4c7e056e
 class TensorBoard(Callback):
     "Write scalars, a sheet of training images and, on request, histograms for TensorBoard."
     order, main_only = 75, True
@@ -1158,35 +1269,39 @@ class TensorBoard(Callback):
         self,
         folder: str | Path,  # where the event files go
         images: int = 16,  # images of the first batch to show; 0 for none
-        histograms: bool = False,  # whether to write the distribution of each weight after each epoch
+        histograms: bool = False,  # whether to write each weight's distribution after each epoch
     ):
-        self.folder, self.images, self.histograms = Path(folder), check_number("images", images, 0, integer=True), histograms
+        self.folder, self.images, self.histograms = Path(folder), check_number("images", images, 0,
+            integer=True), histograms
         self._writer = None
 
-    def before_fit(self, learner):
+    def before_fit(self, learner):  # the Learner that trains
         from torch.utils.tensorboard import SummaryWriter
         self._done = len(learner.history.steps["loss"])
         self._writer = SummaryWriter(self.folder, purge_step=self._done or None)
 
-    def after_loss(self, learner):
+    def after_loss(self, learner):  # the Learner that trains
         if learner.epoch or learner.batch or not self.images: return
         seen = denormalize(learner.xb[:self.images].float(), learner.loaders.train.stats)
         self._writer.add_images("training images", seen, 0, dataformats="NHWC")
 
-    def after_epoch(self, learner):
+    def after_epoch(self, learner):  # the Learner that trains
         steps, row = learner.history.steps, learner.history[-1]
         for name in ("loss", "lr", "momentum"):
-            for k in range(self._done, len(steps["loss"])): self._writer.add_scalar(f"batch/{name}", steps[name][k], k)
+            for k in range(self._done, len(steps["loss"])):
+                self._writer.add_scalar(f"batch/{name}", steps[name][k], k)
         self._done = len(steps["loss"])
-        for name in (k for k in row if k.endswith(("_loss", "_accuracy", "_per_second"))): self._writer.add_scalar(name.replace("_", "/", 1), row[name], self._done)
+        for name in (k for k in row if k.endswith(("_loss", "_accuracy", "_per_second"))):
+            self._writer.add_scalar(name.replace("_", "/", 1), row[name], self._done)
         if self.histograms:
-            for name, p in learner.model.named_parameters(): self._writer.add_histogram(name, p.detach().float().cpu(), self._done)
+            for name, p in learner.model.named_parameters():
+                self._writer.add_histogram(name, p.detach().float().cpu(), self._done)
         self._writer.flush()
 
-    def after_fit(self, learner):
+    def after_fit(self, learner):  # the Learner that trains
         if self._writer: self._writer.close()
 
-# %% ../nbs/06_train.ipynb #b81d4488
+# %% ../nbs/06_train.ipynb #e115028e
 class LivePlot(Callback):
     "Redraw loss and accuracy in a notebook after each epoch."
     order, main_only = 85, True
@@ -1197,40 +1312,47 @@ class LivePlot(Callback):
     ):
         self.every, self._handle = check_number("every", every, 1, integer=True), None
 
-    def before_fit(self, learner):
+    def before_fit(self, learner):  # the Learner that trains
         self._handle = None
 
-    def after_epoch(self, learner):
-        if "ipykernel" not in sys.modules or learner.epoch % self.every and learner.epoch < learner.until: return
+    def after_epoch(self, learner):  # the Learner that trains
+        if learner.epoch % self.every and learner.epoch < learner.until: return
+        if "ipykernel" not in sys.modules: return
         from IPython.display import display
         figure = learner.history.plot()[0].figure
         if self._handle is None: self._handle = display(figure, display_id=True)
         else: self._handle.update(figure)
         plt.close(figure)
 
-# %% ../nbs/06_train.ipynb #a6785e57
+# %% ../nbs/06_train.ipynb #74819070
 class _Deployed(nn.Module):
     "Normalisation and net in one, for images float [B, 3, H, W] in [0, 1]."
     def __init__(self, model, stats):
         super().__init__()
         self.model = model
-        for name in ("mean", "std"): self.register_buffer(name, torch.tensor(getattr(stats, name)).view(1, 3, 1, 1))
+        for name in ("mean", "std"):
+            self.register_buffer(name, torch.tensor(getattr(stats, name)).view(1, 3, 1, 1))
 
-    def forward(self, images): return self.model((images - self.mean) / self.std)
+    def forward(self, images):  # float [B, 3, H, W] in [0, 1]
+        return self.model((images - self.mean) / self.std)
 
 @patch
 def export_onnx(
     self: Learner,
     path: str | Path,  # the .onnx file
-) -> Path:  # the file; its input is "images" float32 [B, 3, H, W] in [0, 1], its output "logits" [B, C]
-    "Write normalisation and net as ONNX for any batch size, checked against onnxruntime where it is installed."
+) -> Path:  # the file, from "images" float32 [B, 3, H, W] in [0, 1] to "logits" [B, C]
+    "Normalisation and net as ONNX for any batch size, checked in onnxruntime if that is there."
     try: import onnx, onnxscript
-    except ImportError: raise refuse("export_onnx", "no onnx", "onnx and onnxscript installed", "pip install 'eva_nbs[onnx]'.") from None
+    except ImportError:
+        raise refuse("export_onnx", "no onnx", "onnx and onnxscript installed",
+                     "pip install 'eva_nbs[onnx]'.") from None
     train, images = self.loaders.train, torch.rand(2, 3, *self.loaders.train.data.size)
-    net = _Deployed(copy.deepcopy(self.scored_model).cpu().eval(), train.stats).to(memory_format=torch.contiguous_format)
+    net = _Deployed(copy.deepcopy(self.scored_model).cpu().eval(),
+                    train.stats).to(memory_format=torch.contiguous_format)
     with keep_rng(), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        program = torch.onnx.export(net, (images,), input_names=["images"], output_names=["logits"], dynamo=True, verbose=False,
+        program = torch.onnx.export(net, (images,), input_names=["images"], output_names=["logits"],
+                                    dynamo=True, verbose=False,
                                     dynamic_shapes={"images": {0: torch.export.Dim("batch")}})
     file = program.model_proto
     onnx.helper.set_model_props(file, {"classes": json.dumps(list(train.data.classes))})
@@ -1244,11 +1366,14 @@ def _check_onnx(data, net, images):
     try: import onnxruntime
     except ImportError: return
     images = torch.cat([images, images[:1]])
-    theirs = torch.tensor(onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"]).run(None, {"images": images.numpy()})[0])
+    theirs = torch.tensor(onnxruntime.InferenceSession(data,
+                                                       providers=["CPUExecutionProvider"]).run(None,
+                                                           {"images": images.numpy()})[0])
     worst = float((theirs - net(images)).abs().max())
-    if not worst < 1e-3: raise EvaError(f"export_onnx: received logits that differ by {worst:.2g} in onnxruntime; allowed: 0.001.")
+    if not worst < 1e-3:
+        raise refuse("export_onnx", f"logits that differ by {worst:.2g} in onnxruntime", "0.001")
 
-# %% ../nbs/06_train.ipynb #4ed59455
+# %% ../nbs/06_train.ipynb #7f1ce6c3
 @contextmanager
 def distributed():  # a context manager that yields (rank, world_size)
     "Join the processes that torchrun or `launch` started; alone it yields (0, 1)."
@@ -1263,15 +1388,18 @@ def distributed():  # a context manager that yields (rank, world_size)
         if world > 1 and not joined: dist.destroy_process_group()
 
 def _check_processes(loader, rank, world):
-    "Refuse loaders that do not know of the processes, or that would leave one of them waiting for ever."
+    "Refuse loaders that do not know of the processes, or would leave one of them waiting."
     if (loader.rank, loader.world_size) != (rank, world):
-        raise refuse("loaders", f"rank {loader.rank} of {loader.world_size}", f"rank {rank} of {world}", "Use make_loaders(…, rank=rank, world_size=world).")
+        raise refuse("loaders", f"rank {loader.rank} of {loader.world_size}",
+                     f"rank {rank} of {world}", "Use make_loaders(…, rank=rank, world_size=world).")
     batches = [None] * world
     dist.all_gather_object(batches, len(loader))
     if len(set(batches)) > 1:
-        raise refuse("batch_size", f"{loader.batch_size}, which gives the processes {batches} batches", "as many for each", "Use drop_last=True or another batch size.")
+        raise refuse("batch_size",
+                     f"{loader.batch_size}, which gives the processes {batches} batches",
+                     "as many for each", "Use drop_last=True or another batch size.")
 
-# %% ../nbs/06_train.ipynb #c9f7955a
+# %% ../nbs/06_train.ipynb #ae1027ed
 def launch(
     function,  # what each process runs; it enters `distributed()` itself
     *args,  # handed to `function`
@@ -1280,8 +1408,11 @@ def launch(
     "Run a function in several processes, from a notebook (accelerate's notebook_launcher)."
     check_number("processes", processes, 2, integer=True)
     if torch.cuda.is_initialized():
-        raise refuse("launch", "a notebook that has already used the GPU", "a notebook whose GPU work is all inside the function",
+        raise refuse("launch", "a notebook that has already used the GPU",
+                     "a notebook whose GPU work is all inside the function",
                      "Restart the kernel, and do nothing with cuda before launch.")
     try: from accelerate import notebook_launcher
-    except ImportError: raise refuse("launch", "no accelerate", "accelerate installed", "pip install 'eva_nbs[launch]'.") from None
+    except ImportError:
+        raise refuse("launch", "no accelerate", "accelerate installed",
+                     "pip install 'eva_nbs[launch]'.") from None
     notebook_launcher(function, args, num_processes=processes)

@@ -8,7 +8,7 @@ __all__ = ['pointing_game', 'energy_inside', 'best_iou', 'blind_maps', 'bootstra
            'randomised', 'weight_randomisation', 'plot_randomisation', 'map_similarity', 'sensitivity',
            'plot_sensitivity', 'reach']
 
-# %% ../nbs/08b_trust.ipynb #43462c17
+# %% ../nbs/08b_trust.ipynb #d3a57f3b
 import copy
 
 import matplotlib.pyplot as plt
@@ -19,16 +19,16 @@ import torch.nn.functional as F
 from torch import nn
 
 from .core import COLORS, check_choice, check_number, new_axes, refuse, unwrap
-from .gradcam import (METHODS, CamResult, as_input, enlarged, grad_cam, stage_layers,
-                             target_scores, untouched)
+from .gradcam import (METHODS, CamResult, as_input, enlarged, grad_cam, spatial_layers,
+                             stage_layers, target_scores, untouched)
 from .interpret import normalized
 from .models import stages
 
-# %% ../nbs/08b_trust.ipynb #6c89bf7f
+# %% ../nbs/08b_trust.ipynb #a44f6448
 def _check_maps(maps, masks):
     if maps.ndim != 3 or maps.shape != masks.shape:
-        raise refuse("maps", f"shape {list(maps.shape)}", f"[N, H, W] like the masks, {list(masks.shape)}",
-                     "Use enlarged(cams).")
+        raise refuse("maps", f"shape {list(maps.shape)}",
+                     f"[N, H, W] like the masks, {list(masks.shape)}", "Use enlarged(cams).")
     return maps.float().cpu(), masks.bool().cpu()
 
 def pointing_game(
@@ -52,13 +52,13 @@ def energy_inside(
     inside = (positive * masks).sum((1, 2)) / total.clamp(min=1e-30)
     return torch.where(total > 0, inside, masks.float().mean((1, 2)))
 
-# %% ../nbs/08b_trust.ipynb #7d57e1ea
+# %% ../nbs/08b_trust.ipynb #e77d8d87
 def best_iou(
     maps: torch.Tensor,  # float `[N, H, W]`; negative values count as zero
     masks: torch.Tensor,  # bool `[N, H, W]`, True on the object
     thresholds: int = 20,  # how many are tried, evenly from 0 to below 1 (the maximum of each map)
 ) -> tuple:  # the best threshold, a float in [0, 1); IoU float32 `[N]` there
-    "Intersection over union of mask and map, cut at the threshold that is best for all images together."
+    "Intersection over union of mask and map, cut at the threshold that is best for all together."
     check_number("thresholds", thresholds, low=1, integer=True)
     maps, masks = _check_maps(maps, masks)
     scaled = maps.clamp(min=0) / maps.amax((1, 2), keepdim=True).clamp(min=1e-30)
@@ -69,20 +69,20 @@ def best_iou(
         if iou.mean() > best[1].mean(): best = (float(t), iou)
     return best
 
-# %% ../nbs/08b_trust.ipynb #d84cbd5d
+# %% ../nbs/08b_trust.ipynb #5afefb54
 def blind_maps(
     masks: torch.Tensor,  # bool `[N, H, W]`
     grid: tuple,  # `(h, w)` of the layer to compare with
     seed: int = 0,  # of the noise
-) -> dict:  # name → float32 `[N, H, W]`: "noise", "centre", "ceiling"
-    "Two maps that do not look at the image, and the best that a grid this coarse can do."
+) -> dict:  # name → float32 `[N, H, W]`: "noise", "centre", "mask"
+    "Two maps that do not look at the image, and the mask as it looks on so coarse a grid."
     n, *size = masks.shape
     enlarge = lambda m: F.interpolate(m, size, mode="bilinear", align_corners=False)[:, 0]
     noise = torch.rand(n, 1, *grid, generator=torch.Generator().manual_seed(seed))
     y, x = (torch.linspace(-1, 1, s) for s in size)
     centre = torch.exp(-(y[:, None] ** 2 + x[None] ** 2) / (2 * 0.5**2)).expand(n, -1, -1)
-    ceiling = F.adaptive_avg_pool2d(masks[:, None].float(), grid)
-    return {"noise": enlarge(noise), "centre": centre, "ceiling": enlarge(ceiling)}
+    coarse = F.adaptive_avg_pool2d(masks[:, None].float(), grid)
+    return {"noise": enlarge(noise), "centre": centre, "mask": enlarge(coarse)}
 
 # %% ../nbs/08b_trust.ipynb #9f425e63
 def bootstrap_interval(
@@ -98,12 +98,20 @@ def bootstrap_interval(
     tail = 50 * (1 - level)
     return tuple(float(v) for v in np.percentile(values[draws].mean(1), [tail, 100 - tail]))
 
-# %% ../nbs/08b_trust.ipynb #d9d737de
+# %% ../nbs/08b_trust.ipynb #fea12279
+def _sample(data, stats, n, seed):
+    "`n` images drawn by the seed: batch, classes, masks."
+    if data.masks is None:
+        raise refuse("data", "images without masks", "images with masks, as load_shapes makes them")
+    which = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
+    return normalized(data.images[which], stats), data.labels[which], data.masks[which]
+
 def _row(name, layer, grid, maps, masks):
     "One line of the table: three measures with their intervals."
     threshold, iou = best_iou(maps, masks)
     row = dict(method=name, layer=layer, grid=f"{grid[0]}×{grid[1]}")
-    for key, values in (("pointing", pointing_game(maps, masks)), ("energy", energy_inside(maps, masks)), ("iou", iou)):
+    measures = dict(pointing=pointing_game(maps, masks), energy=energy_inside(maps, masks), iou=iou)
+    for key, values in measures.items():
         low, high = bootstrap_interval(values)
         row |= {key: values.mean().item(), f"{key}_low": low, f"{key}_high": high}
     return row | dict(threshold=threshold)
@@ -116,50 +124,64 @@ def localisation(
     layers=None,  # which layers; None: the last two of `stage_layers`
     n: int = 200,  # how many images, drawn by the seed
     seed: int = 0,  # of the drawing and of the noise map
-) -> pd.DataFrame:  # a row per map: pointing, energy, iou (0 to 1), each with _low and _high; threshold
-    "How well each method's map lies on the object, beside maps that know nothing and the ceiling."
-    if data.masks is None: raise refuse("data", "images without masks", "images with object masks, as load_shapes makes")
-    which = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
-    xb, yb, masks = normalized(data.images[which], stats), data.labels[which], data.masks[which]
+) -> pd.DataFrame:  # a row per map: pointing, energy, iou (0 to 1; also _low, _high), threshold
+    """How well each method's map lies on the object, beside maps that know nothing and the mask
+    itself (on the grid of the last layer)."""
+    xb, yb, masks = _sample(data, stats, n, seed)
     layers, rows = layers or stage_layers(model, xb, 2), []
+    grid = spatial_layers(model, xb)[layers[-1]][1:]
     for method in methods:
         cams = grad_cam(model, xb, yb, layers, method)
         for layer in layers:
-            grid = cams.pick(layer).shape[1:]
-            rows.append(_row(method, layer, grid, enlarged(cams, layer, kind="signed"), masks))
-    for name, maps in blind_maps(masks, grid, seed).items(): rows.append(_row(name, "", grid, maps, masks))
+            maps = enlarged(cams, layer, kind="signed")
+            rows.append(_row(method, layer, cams.pick(layer).shape[1:], maps, masks))
+    for name, maps in blind_maps(masks, grid, seed).items():
+        rows.append(_row(name, "", grid, maps, masks))
     return pd.DataFrame(rows)
 
-# %% ../nbs/08b_trust.ipynb #cfbfa351
+# %% ../nbs/08b_trust.ipynb #bb43e280
+_MEASURES = dict(pointing="highest point on the object", energy="energy on the object", iou="IoU")
+_BLIND = {"noise": COLORS["muted"], "centre": COLORS["accent"], "mask": COLORS["valid"]}
+
+def _dots(ax, key, table, names):
+    "One measure: a row per method, a colour per layer, whiskers for the intervals."
+    shown = table[table.method.isin(names)]
+    layers = list(dict.fromkeys(shown.layer))
+    for k, (layer, shade) in enumerate(zip(layers, ("test", "train", "valid", "accent"))):
+        own = shown[shown.layer == layer]
+        y = [names.index(m) + 0.3 * (k - (len(layers) - 1) / 2) for m in own.method]
+        whiskers = [own[key] - own[f"{key}_low"], own[f"{key}_high"] - own[key]]
+        ax.errorbar(own[key], y, xerr=whiskers, fmt="o", ms=4, capsize=2, color=COLORS[shade],
+                    label=layer)
+    for name, colour in _BLIND.items():
+        value = table[key][table.method == name].item()
+        ax.axvline(value, ls=":", lw=2, color=colour, label=name)
+    ax.set(xlim=(0, 1), title=_MEASURES[key], xlabel="mean, 95 % interval")
+
 def plot_localisation(
     table: pd.DataFrame,  # from `localisation`
     axes=None,  # three Axes to draw on; None: new ones
 ):  # np.ndarray of three Axes
-    "Pointing, energy and IoU with their intervals; dotted: the maps that know nothing, and the ceiling."
-    blind = {"noise": COLORS["muted"], "centre": COLORS["accent"], "ceiling": COLORS["valid"]}
-    shown = table[~table.method.isin(blind)].reset_index(drop=True)
+    "Pointing, energy and IoU with their intervals; dotted: maps that know nothing, and the mask."
+    names = [name for name in dict.fromkeys(table.method) if name not in _BLIND]
     if axes is None:
-        _, axes = plt.subplots(1, 3, figsize=(9.5, 0.22 * len(shown) + 1), sharey=True, facecolor="white", layout="constrained", dpi=90)
-    for ax, key, title in zip(axes, ("pointing", "energy", "iou"), ("highest point on the object", "energy on the object", "IoU")):
-        new_axes(ax)
-        shades = dict(zip(dict.fromkeys(shown.layer), ("test", "train", "valid", "accent")))
-        whiskers = np.stack([shown[key] - shown[f"{key}_low"], shown[f"{key}_high"] - shown[key]])
-        for layer, shade in shades.items():
-            own = np.flatnonzero(shown.layer == layer)
-            ax.errorbar(shown[key][own], own, xerr=whiskers[:, own], fmt="o", ms=4, capsize=2, color=COLORS[shade], label=layer)
-        for name, colour in blind.items():
-            for value in table[table.method == name][key]: ax.axvline(value, ls=":", color=colour, label=name)
-        ax.set(xlim=(0, 1), title=title, xlabel="mean, 95 % interval")
-    axes[0].set_yticks(range(len(shown)), shown.method)
-    axes[0].invert_yaxis()
+        _, axes = plt.subplots(1, 3, figsize=(9.5, 0.33 * len(names) + 1), sharey=True,
+                               facecolor="white", layout="constrained", dpi=90)
+    for ax, key in zip(axes, _MEASURES): _dots(new_axes(ax), key, table, names)
+    axes[0].set_yticks(range(len(names)), names)
+    axes[0].set_ylim(len(names) - 0.5, -0.5)
     axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
-    return axes
+    return np.asarray(axes)
 
-# %% ../nbs/08b_trust.ipynb #9a5618a7
+# %% ../nbs/08b_trust.ipynb #e1e23c80
 def _ranks(maps):
     "int64 `[N, H, W]`: 0 for the most important pixel; equal ones in reading order."
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     return order.argsort(dim=1).view(maps.shape)
+
+def _first(rank, fraction):
+    "bool `[N, 1, H, W]`: the pixels that come first."
+    return (rank < round(fraction * rank[0].numel()))[:, None]
 
 def _blurred(xb, sigma):
     "Gaussian blur with reflected borders."
@@ -185,11 +207,12 @@ def perturbation_curve(
     with untouched(model):
         x = as_input(model, xb)
         classes = target_scores(model(x), target)[1]
-        start, end = (x, torch.zeros_like(x)) if kind == "deletion" else (_blurred(x, x.shape[3] / 8), x)
+        deletion = kind == "deletion"
+        start, end = (x, torch.zeros_like(x)) if deletion else (_blurred(x, x.shape[3] / 8), x)
         for fraction in torch.linspace(0, 1, steps + 1):
-            changed = (rank < round(fraction.item() * rank[0].numel()))[:, None].to(x.device)
-            logits = model(torch.where(changed, end, start)).float()
-            rows.append(logits.softmax(1).gather(1, classes[:, None])[:, 0].cpu())
+            changed = _first(rank, fraction.item()).to(x.device)
+            probabilities = model(torch.where(changed, end, start)).float().softmax(1)
+            rows.append(probabilities.gather(1, classes[:, None])[:, 0].cpu())
     return torch.linspace(0, 1, steps + 1), torch.stack(rows, 1)
 
 # %% ../nbs/08b_trust.ipynb #cf768eb8
@@ -218,9 +241,9 @@ def plot_curves(
     ax.legend(fontsize=8)
     return ax
 
-# %% ../nbs/08b_trust.ipynb #0c6b2995
+# %% ../nbs/08b_trust.ipynb #20a3a7ac
 def _near(v):
-    "For each pixel the weighted sum over its neighbours inside the image; `v` float `[N, C, H, W]`."
+    "For each pixel of `v` `[N, C, H, W]` the weighted sum of its neighbours inside the image."
     p = F.pad(v, (1, 1, 1, 1))
     rows = p[..., :-2] + 2 * p[..., 1:-1] + p[..., 2:]
     return (rows[..., :-2, :] + 2 * rows[..., 1:-1, :] + rows[..., 2:, :] - 4 * v) / 12
@@ -241,16 +264,17 @@ def _solve(apply, right, tolerance):
 
 def impute(
     xb: torch.Tensor,  # float `[N, C, H, W]`
-    missing: torch.Tensor,  # bool `[N, H, W]`, True where a pixel is to be filled in; never a whole image
+    missing: torch.Tensor,  # bool `[N, H, W]`, True where to fill in; never a whole image
     tolerance: float = 1e-4,  # of the equations' residual, relative
 ) -> torch.Tensor:  # float `[N, C, H, W]`; the known pixels unchanged
     "Fill in pixels as the weighted mean of their neighbours, by conjugate gradients."
-    if missing.flatten(1).all(1).any(): raise refuse("missing", "an image without a known pixel", "at least one known")
+    if missing.flatten(1).all(1).any():
+        raise refuse("missing", "an image without a known pixel", "at least one known")
     hole = missing[:, None].to(xb)
     degree, known = _near(torch.ones_like(hole)), xb * (1 - hole)
     return known + _solve(lambda v: hole * (degree * v - _near(v)), hole * _near(known), tolerance)
 
-# %% ../nbs/08b_trust.ipynb #825bc900
+# %% ../nbs/08b_trust.ipynb #23713da4
 def road(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -261,7 +285,7 @@ def road(
     noise: float = 0.01,  # standard deviation of noise added to what is filled in
     seed: int = 0,  # of the noise
 ) -> torch.Tensor:  # float32 `[N, len(shares)]`, change of the score (logit); negative: it fell
-    "Remove and debias: how the score changes when the most, or least, important pixels are filled in."
+    "Remove and debias: how the score changes when the most, or least, important pixels go."
     check_choice("first", first, ("most", "least"))
     model, generator, rows = unwrap(model), torch.Generator().manual_seed(seed), []
     rank = _ranks((maps if first == "most" else -maps).float().cpu())
@@ -269,13 +293,13 @@ def road(
         x = as_input(model, xb)
         before, classes = target_scores(model(x), target)
         for share in shares:
-            missing = (rank < round(share * rank[0].numel())).to(x.device)
-            extra = noise * torch.randn(x.shape, generator=generator).to(x) * missing[:, None]
-            after = target_scores(model(impute(x, missing) + extra), classes)[0]
+            gone = _first(rank, share).to(x.device)
+            extra = noise * torch.randn(x.shape, generator=generator).to(x) * gone
+            after = target_scores(model(impute(x, gone[:, 0]) + extra), classes)[0]
             rows.append((after - before).float().cpu())
     return torch.stack(rows, 1)
 
-# %% ../nbs/08b_trust.ipynb #803183bc
+# %% ../nbs/08b_trust.ipynb #df981326
 def road_score(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -283,27 +307,32 @@ def road_score(
     target=None,  # as for `road`
     **kwargs,  # shares, noise and seed, as for `road`
 ) -> torch.Tensor:  # float32 `[N]`, in units of the score; 0 for an order without meaning
-    "Half the difference between removing the least and the most important first, mean over the shares."
-    least, most = (road(model, xb, maps, target, first, **kwargs).mean(1) for first in ("least", "most"))
+    "Half the difference between removing the least and the most important first, mean of shares."
+    least, most = (road(model, xb, maps, target, f, **kwargs).mean(1) for f in ("least", "most"))
     return (least - most) / 2
 
-# %% ../nbs/08b_trust.ipynb #973fc0a0
+# %% ../nbs/08b_trust.ipynb #3b27e979
 def rank_correlation(
     a: torch.Tensor,  # float `[N, h, w]`
     b: torch.Tensor,  # float `[N, h, w]`
 ) -> torch.Tensor:  # float `[N]`, -1 to 1; 0 where a map is constant
     "Spearman's rank correlation of each pair of maps; equal values share their mean rank."
-    def ranks(m):
-        m = m.flatten(1)
-        less = (m[:, None] < m[:, :, None]).sum(2) if m.shape[1] <= 256 else torch.searchsorted(m.sort(1).values, m)
-        same = (m[:, None] == m[:, :, None]).sum(2) if m.shape[1] <= 256 else torch.searchsorted(m.sort(1).values, m, right=True) - less
-        r = less.double() + (same.double() - 1) / 2
-        return r - r.mean(1, keepdim=True)
-    a, b = ranks(a.double()), ranks(b.double())
+    def _centred(m):
+        m = m.flatten(1).contiguous()
+        ordered = m.sort(1).values
+        r = torch.searchsorted(ordered, m) + torch.searchsorted(ordered, m, right=True)
+        return r.double() - r.double().mean(1, keepdim=True)
+    a, b = _centred(a.double()), _centred(b.double())
     scale = (a.square().sum(1) * b.square().sum(1)).sqrt()
     return (a * b).sum(1) / scale.clamp(min=1e-12)
 
-# %% ../nbs/08b_trust.ipynb #aefc6668
+# %% ../nbs/08b_trust.ipynb #7838a574
+def _forget(module):
+    "Fresh weights for one module: as when it was built, or, where that is unknown, shuffled."
+    if hasattr(module, "reset_parameters"): return module.reset_parameters()
+    for p in module.parameters(recurse=False):
+        p.data = p.data.flatten()[torch.randperm(p.numel())].view(p.shape)
+
 def randomised(
     model: nn.Module,  # any model; it is copied, not changed
     parts,  # names of its modules whose weights are replaced
@@ -311,18 +340,13 @@ def randomised(
 ) -> nn.Module:  # a copy with fresh weights in these parts, and statistics of BatchNorm reset
     "A copy of the model that has forgotten what it learnt in some of its parts."
     model = copy.deepcopy(unwrap(model))
-    generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for part in parts:
-            for module in model.get_submodule(part).modules():
-                if hasattr(module, "reset_parameters"): module.reset_parameters()
-                else:
-                    for p in module.parameters(recurse=False):
-                        p.data = p.data.flatten()[torch.randperm(p.numel(), generator=generator)].view(p.shape)
+            for module in model.get_submodule(part).modules(): _forget(module)
     return model
 
-# %% ../nbs/08b_trust.ipynb #ad90edfd
+# %% ../nbs/08b_trust.ipynb #ee4329e3
 def weight_randomisation(
     model: nn.Module,  # any classifier; it is not changed
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -330,32 +354,31 @@ def weight_randomisation(
     layer: str | None = None,  # whose maps; None: `auto_layer`
     methods=("gradcam", "hirescam", "layercam", "eigencam", "guided_gradcam"),  # which methods
     seed: int = 0,  # of the random weights
-) -> pd.DataFrame:  # rows: stages lost so far, from "nothing"; a column per method, mean rank correlation
+) -> pd.DataFrame:  # a row per stage lost, from "nothing"; mean rank correlation of each method
     "Forget the stages from the last to the first, and compare the maps with the intact model's."
-    names, lost, rows = list(stages(model)), [], []
+    names, rows = list(stages(model))[::-1], {}
     first = grad_cam(model, xb, target, layer, methods[0])
-    layer, classes = first.layers[-1], first.classes
-    intact = {m: grad_cam(model, xb, classes, layer, m).pick() for m in methods}
-    for name in ["nothing", *reversed(names)]:
-        if name != "nothing": lost.append(name)
-        spoilt = randomised(model, lost, seed)
-        maps = {m: grad_cam(spoilt, xb, classes, layer, m).pick() for m in methods}
-        rows.append({"lost": name if name == "nothing" else f"+ {name}",
-                     **{m: rank_correlation(intact[m], maps[m]).mean().item() for m in methods}})
-    return pd.DataFrame(rows).set_index("lost")
+    maps = lambda net, m: grad_cam(net, xb, first.classes, first.layers[-1], m).pick()
+    intact = {m: maps(model, m) for m in methods}
+    for k, name in enumerate(["nothing", *(f"+ {name}" for name in names)]):
+        spoilt = randomised(model, names[:k], seed)
+        rows[name] = {m: rank_correlation(intact[m], maps(spoilt, m)).mean().item()
+                      for m in methods}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("lost")
 
-# %% ../nbs/08b_trust.ipynb #7259c29a
+# %% ../nbs/08b_trust.ipynb #eae108b7
 def plot_randomisation(
     table: pd.DataFrame,  # from `weight_randomisation`
     ax=None,  # Axes to draw on; None: new ones
 ):  # the Axes
-    "How much of each method's maps survives as the model forgets; lines that stay high fail the test."
+    "How much of each method's maps survives as the model forgets; lines that stay high fail."
     ax = new_axes(ax)
     for (name, column), colour in zip(table.items(), plt.get_cmap("tab10").colors):
         ax.plot(range(len(table)), column, "o-", ms=4, color=colour, label=name)
     ax.axhline(0, color=COLORS["muted"], lw=1)
     ax.set_xticks(range(len(table)), table.index)
-    ax.set(xlabel="random weights in …", ylabel="rank correlation with\nthe intact model's maps", ylim=(-0.35, 1.05))
+    ax.set(xlabel="random weights in …", ylabel="rank correlation with\nthe intact model's maps",
+           ylim=(-0.35, 1.05))
     ax.legend(fontsize=8)
     return ax
 
@@ -373,7 +396,7 @@ def map_similarity(
     b = grad_cam(other, xb, target, a.layers[-1], method)
     return rank_correlation(a.pick().cpu(), b.pick().cpu())
 
-# %% ../nbs/08b_trust.ipynb #fb3134a8
+# %% ../nbs/08b_trust.ipynb #97a26f93
 def sensitivity(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -386,17 +409,15 @@ def sensitivity(
 ) -> torch.Tensor:  # float32 `[N]`, ≥ 0; 0 is perfectly stable
     "The largest relative change of each map under small random changes of the image."
     check_number("radius", radius, low=0, open_low=True)
-    clean = grad_cam(model, xb, target, layer, method)
-    layer, reference = clean.layers[-1], clean.pick()
-    size = reference.flatten(1).norm(dim=1).clamp(min=1e-12)
-    generator, worst = torch.Generator().manual_seed(seed), torch.zeros_like(size)
+    clean, changes = grad_cam(model, xb, target, layer, method), []
+    generator = torch.Generator().manual_seed(seed)
     for _ in range(n):
         delta = (2 * torch.rand(xb.shape, generator=generator) - 1) * radius
-        moved = grad_cam(model, xb + delta.to(xb), clean.classes, layer, method).pick()
-        worst = torch.maximum(worst, (moved - reference).flatten(1).norm(dim=1) / size)
-    return worst
+        moved = grad_cam(model, xb + delta.to(xb), clean.classes, clean.layers[-1], method)
+        changes.append((moved.pick() - clean.pick()).flatten(1).norm(dim=1))
+    return torch.stack(changes).amax(0) / clean.pick().flatten(1).norm(dim=1).clamp(min=1e-12)
 
-# %% ../nbs/08b_trust.ipynb #66ec4c35
+# %% ../nbs/08b_trust.ipynb #6710dede
 def plot_sensitivity(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -409,14 +430,16 @@ def plot_sensitivity(
     "Mean sensitivity of several methods over the size of the change, both on logarithmic axes."
     ax = new_axes(ax)
     for method, colour in zip(methods, plt.get_cmap("tab10").colors):
-        values = [sensitivity(model, xb, target, method=method, radius=r, n=n).mean().item() for r in radii]
+        values = [sensitivity(model, xb, target, method=method, radius=r, n=n).mean().item()
+                  for r in radii]
         ax.plot(radii, values, "o-", ms=4, color=colour, label=method)
     ax.plot(radii, radii, ":", color=COLORS["muted"], label="as much as the image")
-    ax.set(xscale="log", yscale="log", xlabel="largest change of a pixel, standard deviations", ylabel="relative change of the map")
+    ax.set(xscale="log", yscale="log", xlabel="largest change of a pixel, standard deviations",
+           ylabel="relative change of the map")
     ax.legend(fontsize=8)
     return ax
 
-# %% ../nbs/08b_trust.ipynb #3ad7c403
+# %% ../nbs/08b_trust.ipynb #f03fe670
 def reach(
     model: nn.Module,  # any model
     size: tuple,  # `(H, W)` of the images, pixels
@@ -426,16 +449,14 @@ def reach(
     seed: int = 0,  # of the random image that is differentiated
 ) -> torch.Tensor:  # float32 `[H, W]`, 0 to 1: how strongly each pixel acts on the position
     "Which pixels act on one position of a layer's map: the size of the gradient there."
-    model, kept = unwrap(model), {}
-    module = model.get_submodule(layer)
+    model, kept = unwrap(model), []
     x = torch.randn(8, channels, *size, generator=torch.Generator().manual_seed(seed))
-    handle = module.register_forward_hook(lambda m, args, out: kept.update(out=out))
-    try:
-        with untouched(model), torch.enable_grad():
-            x = as_input(model, x).requires_grad_()
-            model(x)
-            acts = kept["out"][:, :, position[0], position[1]]
-            grad, = torch.autograd.grad(acts.square().sum(), x)
-    finally: handle.remove()
+    keep = lambda module, args, out: kept.append(out.clone())
+    watching = model.get_submodule(layer).register_forward_hook(keep)
+    with watching, untouched(model), torch.enable_grad():
+        x = as_input(model, x).requires_grad_()
+        model(x)
+        acts = kept[-1][:, :, position[0], position[1]]
+        grad, = torch.autograd.grad(acts.square().sum(), x)
     strength = grad.abs().sum((0, 1)).float().cpu()
     return strength / strength.max().clamp(min=1e-30)
