@@ -15,7 +15,7 @@ NOTEBOOK = ROOT / "nbs" / "09_widgets.ipynb"
 LIMIT = float(os.environ.get("EVA_BROWSER_SECONDS", 600))  # for all; a quiet machine needs about one minute
 FLAGS = """--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-dev-shm-usage
     --disable-background-networking --disable-component-update --disable-sync --window-size=1300,1000""".split()
-SETTINGS = {"notebook-extension/tracker": {"windowingMode": "none", "autosaveInterval": 3600},
+SETTINGS = {"notebook-extension/tracker": {"windowingMode": "none"},
             "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False}}
 # a training far too long to wait for: only the button ends it
 TRAINING = """endless = small_learner(training_dashboard(every=0.1, folder="saved"), epochs=10_000)

@@ -233,7 +233,7 @@ def default_device() -> torch.device:  # cuda, mps or cpu
     if torch.cuda.is_available(): return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
-# %% ../nbs/00_core.ipynb #5fcc1f23
+# %% ../nbs/00_core.ipynb #0eb3cb21
 def describe_device(
     device: torch.device | str | None = None,  # None for the default device
 ) -> str:  # for example "AMD EPYC (2 threads, avx512_bf16)"
@@ -243,7 +243,8 @@ def describe_device(
     if device.type != "cpu": return f"{device.type} on {platform.processor() or platform.machine()}"
     info = Path("/proc/cpuinfo")
     text = info.read_text().split("\n\n")[0] if info.exists() else ""  # the first processor's
-    facts = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in text.splitlines() if ":" in line)
+    lines = [line for line in text.splitlines() if ":" in line]
+    facts = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines)
     fast = [f for f in ("amx_bf16", "avx512_bf16") if f in facts.get("flags", "").split()]
     details = ", ".join([f"{torch.get_num_threads()} threads", *fast[:1]])
     return f"{facts.get('model name', platform.machine())} ({details})"
@@ -344,7 +345,7 @@ def read_json(
         remedy = f"It cannot be read ({e}): restore or delete it."
         raise refuse("file", path, "readable JSON", remedy) from None
 
-# %% ../nbs/00_core.ipynb #c9d85a89
+# %% ../nbs/00_core.ipynb #a3a69182
 def command(
     func,  # a function that `call_parse` will wrap
 ):  # the same function; run as a program it ends kindly
@@ -352,8 +353,8 @@ def command(
     @functools.wraps(func)
     def run(*args, **kwargs):
         program = Path(sys.argv[0]).stem
-        as_program = program == func.__name__ or func.__module__ == "__main__" and not _in_notebook()
-        if not as_program: return func(*args, **kwargs)
+        is_script = func.__module__ == "__main__" and not _in_notebook()
+        if program != func.__name__ and not is_script: return func(*args, **kwargs)
         try: sys.exit(func(*args, **kwargs))
         except (EvaError, OSError) as e: message, code = f"{program}: {e}", 2
         except KeyboardInterrupt: message, code = f"\n{program}: interrupted", 130

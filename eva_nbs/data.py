@@ -1120,7 +1120,7 @@ def worst_pairs(
             if len(two) > 1: pairs.append((f.what, *two[:2]))
     return pairs[:n]
 
-# %% ../nbs/01_data.ipynb #ea7db1fd
+# %% ../nbs/01_data.ipynb #3080ab82
 @patch
 def plot(
     self: Audit,
@@ -1137,7 +1137,7 @@ def plot(
     whys = [why for what, *_ in pairs for why in (what, "")]
     titles = [f"{why}\n{path}" for why, path in zip(whys, paths)]
     images = [open_image(self.listing.root / p) for p in paths]
-    if axes is None: axes = _grid(len(images), 4, 1.6, titles, (1, 1))
+    if axes is None: axes = _grid(len(images), 4, 1.5, titles, (1, 1))
     axes = show_images(images, titles, axes=axes)
     for ax, title in zip(axes, titles):
         ax.set_title("")

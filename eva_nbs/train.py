@@ -478,7 +478,7 @@ def weights(self: Learner) -> dict:  # name → tensor on the CPU, a copy
     return {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k,
             v in self.scored_model.state_dict().items()}
 
-# %% ../nbs/06_train.ipynb #142c928a
+# %% ../nbs/06_train.ipynb #9ccdf707
 @patch
 def _train(self: Learner):
     "Epochs of batches, from wherever the learner stands until it is done or asked to stop."
@@ -486,6 +486,7 @@ def _train(self: Learner):
         self._emit("before_epoch")
         self.net.train()
         for self.xb, self.yb in self._batches():
+            self._in_step = True
             self._emit("before_batch")
             with self.precision.autocast(): self.logits = self.net(self.xb)
             self.loss = self.loss_func(self.logits, self.yb)
@@ -512,7 +513,7 @@ def _emit(self: Learner, event):
             where = f"{type(callback).__name__}.{event}"
             raise CallbackError(f"{where}: {type(error).__name__}: {error}") from error
 
-# %% ../nbs/06_train.ipynb #04bc2895
+# %% ../nbs/06_train.ipynb #349775ea
 @patch
 def _share(self: Learner):
     "This batch's part of the images of its step, times the processes, which are averaged."
@@ -532,7 +533,6 @@ def _backward(self: Learner):
     whole = self.accumulate == self.world == 1
     loss = self.scaler.scale(self.loss if whole else self.loss * self._share())
     if self.world > 1: self.net.require_backward_grad_sync = self._step_is_due()
-    self._in_step = True
     loss.backward()
 
 @patch
@@ -544,8 +544,9 @@ def _step(self: Learner):
     self.scaler.update()
     self.optimizer.zero_grad(set_to_none=True)
     self._emit("after_step")
+    self._in_step = False
 
-# %% ../nbs/06_train.ipynb #033ee59c
+# %% ../nbs/06_train.ipynb #c4bfdcf7
 @patch
 def _record(self: Learner):
     "Note this batch without waiting for the device, then move a schedule that goes by batches."
@@ -556,9 +557,7 @@ def _record(self: Learner):
     sums["n"].append(len(labels))
     steps["lr"].append(float(group["lr"]))
     steps["momentum"].append(group["momentum"] if "momentum" in group else group["betas"][0])
-    if self._step_is_due():
-        if self.schedule.interval == "step": self.scheduler.step()
-        self._in_step = False
+    if not self._in_step and self.schedule.interval == "step": self.scheduler.step()
     self.batch += 1
 
 def _numbers(values):
@@ -1373,7 +1372,7 @@ def _check_onnx(data, net, images):
     if not worst < 1e-3:
         raise refuse("export_onnx", f"logits that differ by {worst:.2g} in onnxruntime", "0.001")
 
-# %% ../nbs/06_train.ipynb #7f1ce6c3
+# %% ../nbs/06_train.ipynb #e79b6564
 @contextmanager
 def distributed():  # a context manager that yields (rank, world_size)
     "Join the processes that torchrun or `launch` started; alone it yields (0, 1)."
@@ -1391,7 +1390,7 @@ def _check_processes(loader, rank, world):
     "Refuse loaders that do not know of the processes, or would leave one of them waiting."
     if (loader.rank, loader.world_size) != (rank, world):
         raise refuse("loaders", f"rank {loader.rank} of {loader.world_size}",
-                     f"rank {rank} of {world}", "Use make_loaders(…, rank=rank, world_size=world).")
+                     f"rank {rank} of {world}", "Use make_loaders(…, rank=…, world_size=…).")
     batches = [None] * world
     dist.all_gather_object(batches, len(loader))
     if len(set(batches)) > 1:

@@ -223,7 +223,7 @@ def curve_area(
     "Area under each curve by the trapezoid rule."
     return torch.trapezoid(curves, fractions, dim=1)
 
-# %% ../nbs/08b_trust.ipynb #e89ce293
+# %% ../nbs/08b_trust.ipynb #c56709f2
 def plot_curves(
     curves: dict,  # name → (fractions `[S]`, values `[N, S]`), as `perturbation_curve` returns them
     ax=None,  # Axes to draw on; None: new ones
@@ -238,7 +238,7 @@ def plot_curves(
         ax.plot(x, mean, color=colour, label=f"{name}: area {curve_area(x, y).mean():.2f}")
         ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.15, lw=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=7, framealpha=0.5)
     return ax
 
 # %% ../nbs/08b_trust.ipynb #20a3a7ac
@@ -366,7 +366,7 @@ def weight_randomisation(
                       for m in methods}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("lost")
 
-# %% ../nbs/08b_trust.ipynb #eae108b7
+# %% ../nbs/08b_trust.ipynb #0e1b556c
 def plot_randomisation(
     table: pd.DataFrame,  # from `weight_randomisation`
     ax=None,  # Axes to draw on; None: new ones
@@ -379,7 +379,7 @@ def plot_randomisation(
     ax.set_xticks(range(len(table)), table.index)
     ax.set(xlabel="random weights in …", ylabel="rank correlation with\nthe intact model's maps",
            ylim=(-0.35, 1.05))
-    ax.legend(fontsize=8)
+    ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
 # %% ../nbs/08b_trust.ipynb #64906948
