@@ -17,6 +17,8 @@ SHELL = bash
 .SHELLFLAGS = -o pipefail -c
 # pip, saying only which of the large packages it is at
 PIP = $(BIN)/pip install --progress-bar off
+# what results are checked against; without their dependencies, which would hold numpy back
+REFERENCES = grad-cam ttach captum torch-lr-finder torchmetrics lightning-utilities
 LARGE = sed -unE 's/^ *(Downloading|Using cached) ([^ ]+) (\([0-9]{2,}[0-9.]* [MG]B\)).*/  \2 \3/p; /^ERROR/p'
 
 .PHONY: run test slow browser notebooks docs bench readme sidebar clean
@@ -34,12 +36,15 @@ browser: $(VENV)/.dev
 	@$(BIN)/python .ci/browser.py
 
 notebooks: $(VENV)/.dev
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/[0-2]*.ipynb
+	@test -n "$$EVA_DATA" || { echo "make notebooks: set EVA_DATA to a folder of CIFAR-10 images, \
+	or 01_data loses the outputs of its cells that need them"; exit 2; }
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/[0-2]*.ipynb nbs/index.ipynb
 	$(BIN)/nbdev_clean
 
 docs: $(VENV)/.dev
 	@command -v quarto >/dev/null || { echo "make docs: Quarto is missing; see https://quarto.org"; exit 2; }
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nbdev_docs
+	$(BIN)/python .ci/readme.py
 
 bench: $(VENV)/.peers
 	$(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/30_benchmarks.ipynb
@@ -64,14 +69,14 @@ $(VENV)/.run: $(VENV)/.python settings.ini setup.py
 $(VENV)/.dev: $(VENV)/.run settings.ini
 	@echo "Installing what the tests need"
 	@$(PIP) -e '.[dev]' | $(LARGE)
+	@$(PIP) -q --no-deps $(REFERENCES)
 	@touch $@
 
 $(VENV)/.peers: $(VENV)/.dev settings.ini
 	@echo "Installing the libraries to compare with"
-	@$(PIP) -e '.[peers]' | $(LARGE)
 	@$(PIP) -q --no-deps fastai==2.8.7 fasttransform==0.0.2 'plum-dispatch<2.6' \
 	  'fastprogress<1.1' fastdownload beartype cloudpickle rich markdown-it-py mdurl lightning \
-	  pytorch-lightning lightning-utilities torchmetrics
+	  pytorch-lightning
 	@touch $@
 
 clean:

@@ -2,7 +2,7 @@
 """The widgets in a real browser: one line, exit code 0 or 1.
 
 Starts JupyterLab on this machine, opens a copy of the widgets notebook in headless Chromium, runs
-all its quick cells, moves a slider, clicks a picture, stops a training by its button, and looks whether
+all its cells but the tests (`make test` runs those), moves a slider, clicks a picture, stops a training by its button, and looks whether
 what is on the page has changed. Without Chromium it says so and passes.
 
     python .ci/browser.py [--keep FOLDER]     # --keep: leave screenshots there
@@ -31,8 +31,8 @@ def prepare(folder):
     "A copy of the notebook without outputs, with one more cell, and JupyterLab's settings."
     book = json.loads(NOTEBOOK.read_text())
     blank = dict(cell_type="code", metadata={}, outputs=[], execution_count=None)
-    quick = lambda c: c["cell_type"] != "code" or not re.search(r"^#\| *(slow|notest)\b", "".join(c["source"]), re.M)
-    book["cells"] = [{**c, "outputs": []} if c["cell_type"] == "code" else c for c in filter(quick, book["cells"])]
+    skip = re.compile(r"^#\| *(slow|notest)\b|^\s*(test_\w+|move)\(|^\s*assert ", re.M)
+    book["cells"] = [{**c, "outputs": []} for c in book["cells"] if c["cell_type"] == "code" and not skip.search("".join(c["source"]))]
     book["cells"].append({**blank, "id": "endless", "source": TRAINING})
     (folder / "work").mkdir()
     (folder / "work" / "widgets.ipynb").write_text(json.dumps(book))
@@ -95,9 +95,11 @@ class Page:
     def open(self, address):
         self.driver.get(f"{address}/lab/tree/widgets.ipynb")
         self.until("the notebook to open", lambda: self.js(
-            "const p = window.jupyterapp?.shell?.currentWidget;"
-            "return !!p?.content?.widgets?.length && p.sessionContext?.session?.kernel?.status === 'idle'"))
-        self.js("window.panel = jupyterapp.shell.currentWidget; jupyterapp.shell.collapseLeft()")
+            "const app = window.jupyterapp; window.panel = app?.shell && [...app.shell.widgets('main')].find(w => w.context);"
+            "return !!window.panel?.content?.widgets?.length && panel.sessionContext?.session?.kernel?.status === 'idle'"))
+        self.js("jupyterapp.shell.collapseLeft(); jupyterapp.shell.activateById(panel.id)")
+        self.find(".jp-Notebook .jp-Cell").click()
+        self.until("the notebook to be the current one", lambda: self.js("return jupyterapp.shell.currentWidget === panel"))
 
     def run(self, first, last):
         "Run the cells `first` to `last` (not included), without waiting."
@@ -105,6 +107,10 @@ class Page:
             panel.content.deselectAll(); panel.content.activeCellIndex = arguments[0];
             for (const c of cells.slice(1)) panel.content.select(c);
             jupyterapp.commands.execute('notebook:run-cell')""", first, last)
+
+    def source(self, cell):
+        "How a cell begins."
+        return self.js("return panel.content.widgets[arguments[0]].model.sharedModel.getSource()", cell)[:60].replace("\n", " ")
 
     def outputs(self, kind):
         "What lies in the outputs of a kind (error: one line each; stream: the text)."
@@ -150,7 +156,7 @@ def check(page, keep):
     last = page.js("return panel.content.widgets.length") - 1
     page.run(0, last)
     code = page.js("return panel.content.widgets.map((c, i) => c.model.type === 'code' ? i : -1).filter(i => i >= 0 && i < arguments[0])", last)
-    page.until("all cells to run", lambda: page.finished(code[-1]), 0.5)
+    for k in code: page.until(f"cell {k}: {page.source(k)}", lambda: page.finished(k), 0.2)
     for name in ("Cutout", "rates", "peak epoch", "predicted"):
         page.explorer(name)
         shot(name.replace(" ", "_"))

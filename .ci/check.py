@@ -2,7 +2,7 @@
 """Every check of the project, one line each; the last line is `N passed, N failed`.
 
     python .ci/check.py            # the notebooks' quick tests
-    python .ci/check.py --slow     # only the slow cells' tests, as CI runs them afterwards
+    python .ci/check.py --slow     # the notebooks that have slow cells, those included, as CI runs them
 
 A failing check says in one line what to do about it.
 """
@@ -55,8 +55,8 @@ def copy_of_project(folder):
 
 def differing(folder, paths):
     "Those of `paths` (relative) that are missing on one side or differ between the project and `folder`."
-    same = lambda p: (ROOT / p).exists() == (folder / p).exists() and filecmp.cmp(ROOT / p, folder / p, shallow=False)
-    return [str(p) for p in sorted(paths) if not ((ROOT / p).exists() and (folder / p).exists() and same(p))]
+    there = lambda p: (ROOT / p).exists() and (folder / p).exists()
+    return [str(p) for p in sorted(paths) if not (there(p) and filecmp.cmp(ROOT / p, folder / p, shallow=False))]
 
 
 def after(command, pattern, prepare=lambda folder: None):
@@ -116,10 +116,14 @@ def check_upward():
     order = modules()
     for i, name in enumerate(order):
         for node in ast.walk(ast.parse((LIB / f"{name}.py").read_text())):
-            if not isinstance(node, ast.ImportFrom): continue
-            full = ("eva_nbs." if node.level else "") + (node.module or "")
-            if full.startswith("eva_nbs.") and (target := full.split(".")[1]) not in order[:i]:
-                raise Failure(f"eva_nbs.{name} imports {target}, which does not stand above it: move the code up")
+            if isinstance(node, ast.Import): full = [a.name for a in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                package = ".".join(filter(None, ["eva_nbs" if node.level else "", node.module]))
+                full = [f"{package}.{a.name}" for a in node.names] if package == "eva_nbs" else [package]
+            else: continue
+            for target in [f.split(".")[1] for f in full if f.startswith("eva_nbs.")]:
+                if target not in order[:i]:
+                    raise Failure(f"eva_nbs.{name} imports {target}, which does not stand above it: move the code up")
 
 
 def check_imports():
@@ -136,8 +140,8 @@ def check_form():
     "each notebook has a title, a summary and valid directives"
     for path in notebooks():
         kind, first = cells(path)[0]
-        if kind != "markdown" or not re.match(r"# .+\n\n> .+", first):
-            raise Failure(f"{path.name}: begin with a markdown cell '# Title', an empty line, '> summary'")
+        if kind != "markdown" or not re.fullmatch(r"# .+\n\n> .+\n?", first):
+            raise Failure(f"{path.name}: the first cell is '# Title', an empty line, '> summary' and no more: nbdev drops the rest")
         for kind, source in cells(path):
             for line in re.findall(r"^#\|\s*([\w-]+)", source if kind == "code" else "", re.M):
                 if line not in DIRECTIVES: raise Failure(f"{path.name}: unknown directive '#| {line}'; mend its spelling")
@@ -195,8 +199,9 @@ def outcome(check):
     "Run one check; print and return whether it passed."
     start = time.time()
     try: check()
-    except Failure as e:
-        print(f"FAIL  {check.__doc__}: {e}", flush=True)
+    except Exception as e:
+        kind = "" if isinstance(e, Failure) else f"{type(e).__name__}: "
+        print(f"FAIL  {check.__doc__}: {kind}{e}", flush=True)
         return False
     print(f"ok    {check.__doc__}  ({time.time() - start:.0f} s)", flush=True)
     return True

@@ -345,7 +345,7 @@ def read_json(
         remedy = f"It cannot be read ({e}): restore or delete it."
         raise refuse("file", path, "readable JSON", remedy) from None
 
-# %% ../nbs/00_core.ipynb #a3a69182
+# %% ../nbs/00_core.ipynb #4e299ba6
 def command(
     func,  # a function that `call_parse` will wrap
 ):  # the same function; run as a program it ends kindly
@@ -357,8 +357,8 @@ def command(
         if program != func.__name__ and not is_script: return func(*args, **kwargs)
         try: sys.exit(func(*args, **kwargs))
         except (EvaError, OSError) as e: message, code = f"{program}: {e}", 2
-        except KeyboardInterrupt: message, code = f"\n{program}: interrupted", 130
-        print(message, file=sys.stderr)
+        except KeyboardInterrupt as e: message, code = str(e) or f"{program}: interrupted", 130
+        print("\n" * (code == 130) + message, file=sys.stderr)
         sys.exit(code)
     return run
 

@@ -7,8 +7,8 @@ __all__ = ['RECIPES', 'Recipe', 'get_recipe', 'Run', 'from_main', 'augmented_she
            'describe_result', 'write_report', 'new_run', 'train_run', 'eva_train', 'eva_lr_find', 'read_images',
            'classify', 'eva_predict', 'eva_gradcam']
 
-# %% ../nbs/10_experiments.ipynb #11a71449
-import base64, dataclasses, shutil, sys
+# %% ../nbs/10_experiments.ipynb #d29c0812
+import base64, dataclasses, shlex, shutil, sys
 from dataclasses import dataclass, field, fields
 from datetime import datetime
 from json import dumps
@@ -22,25 +22,24 @@ import torch.distributed as dist
 from fastcore.basics import patch
 from fastcore.script import Param, call_parse
 from jinja2 import Template
-from PIL import Image, ImageOps
 
-from .augment import (Cutout, HFlip, Loader, Normalize, PadCrop, Policy, Rotate, denormalize,
-                             make_loaders)
+from .augment import (Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, make_loaders,
+                             show_sheet)
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, command,
                           describe_device, new_axes, pick_precision, read_json, refuse, set_seed,
                           versions, write_json)
-from .data import ChannelStats, Splits, load_data, show_images, split_valid
+from .data import ChannelStats, Splits, load_data, open_image, split_valid
 from .data import subset as take
 from .gradcam import show_layers, show_mistake_cams
 from .interpret import (accuracy_per_class, normalized, plot_accuracy_per_class, plot_confusion,
                                predict, show_mistakes)
 from .lr_finder import LRFind
-from .models import build_model, count_parameters, diagram, summary
+from .models import MODELS, build_model, count_parameters, diagram, summary
 from .schedules import SCHEDULES, plot_schedule
 from .train import (L1, Checkpoint, HistoryCSV, Learner, TensorBoard, cross_entropy,
                            distributed, nll_log_softmax, read_weights, sgd)
 
-# %% ../nbs/10_experiments.ipynb #a6150f3b
+# %% ../nbs/10_experiments.ipynb #09b1b69a
 @dataclass(frozen=True)
 class Recipe:
     "Everything that decides a training, but for the data, the seed and the machine."
@@ -68,13 +67,16 @@ class Recipe:
         check_number("batch_size", self.batch_size, low=1, integer=True)
         check_number("valid", self.valid, low=0, integer=True)
         check_number("weight_decay", self.weight_decay, low=0), check_number("l1", self.l1, low=0)
+        check_number("momentum", self.momentum, low=0, high=1)
         check_choice("schedule", self.schedule, SCHEDULES), check_choice("loss", self.loss, LOSSES)
+        check_choice("model", self.model, MODELS)
         for name in ("lr_min", "lr_max"):
             if getattr(self, name) != "find":
                 check_number(name, getattr(self, name), low=0, open_low=True)
 
-# %% ../nbs/10_experiments.ipynb #37126829
+# %% ../nbs/10_experiments.ipynb #1246875d
 LOSSES = dict(cross_entropy=cross_entropy, nll=nll_log_softmax)
+NAMED_DATA = ("shapes", "cifar10", "cifar100")
 
 # %% ../nbs/10_experiments.ipynb #fbb95532
 @patch
@@ -97,7 +99,7 @@ def from_dict(
         if key not in d: raise refuse("recipe", f"no {key}", f"all of {', '.join(required)}")
     return cls(**d | dict(policy=Policy.from_dict(d["policy"])))
 
-# %% ../nbs/10_experiments.ipynb #5bbd8fbc
+# %% ../nbs/10_experiments.ipynb #f869f9c7
 def _recipes():
     "The recipes that come with the library."
     one_cycle = dict(schedule="one_cycle", schedule_options=dict(peak_epoch=5), batch_size=512)
@@ -106,8 +108,8 @@ def _recipes():
                  Policy(PadCrop(4), HFlip(), Cutout(8), Normalize()), epochs=24, **one_cycle,
                  notes=f"{found}, weight decay 5e-4.")
     yield Recipe("assignment11_resnetc", "Custom ResNet with a convolutional head and L1",
-                 "custom_resnet", Policy(Rotate(5), PadCrop(4, fill="mean"), Cutout(16), Normalize()),
-                 epochs=24, model_options=dict(head="conv"), l1=5e-4, weight_decay=0.0,
+                 "custom_resnet",
+                 Policy(Rotate(5), PadCrop(4, fill="mean"), Cutout(16), Normalize()), epochs=24, model_options=dict(head="conv"), l1=5e-4, weight_decay=0.0,
                  nesterov=False, **one_cycle,
                  notes="Source: SGD with momentum 0.9 and L1 factor 0.0005; no weight decay.")
     yield Recipe("session9", "ResNet-18 with the one-cycle policy", "resnet18",
@@ -126,14 +128,14 @@ def _recipes():
 
 RECIPES = {recipe.name: recipe for recipe in _recipes()}
 
-# %% ../nbs/10_experiments.ipynb #55dfb7ec
+# %% ../nbs/10_experiments.ipynb #3de6d48c
 @patch
 def adapted(
     self: Recipe,
     epochs: int | None = None,  # passes over the data; a peak keeps its share of them
     batch_size: int | None = None,  # images per step
     width: int | None = None,  # channels of the net's first layer
-    lr_max: float | None = None,  # the highest rate, instead of a found one
+    lr_max: float | None = None,  # the highest rate, not found; lr_min becomes a 25th of it
 ) -> Recipe:  # a new one; None leaves a value as it is
     "The recipe with changes."
     changes = {k: v for k, v in dict(epochs=epochs, batch_size=batch_size).items() if v is not None}
@@ -162,7 +164,7 @@ def make_schedule(
     rates = dict(lr=lr_max) if self.schedule == "plateau" else dict(lr_min=lr_min, lr_max=lr_max)
     return SCHEDULES[self.schedule](**rates, epochs=self.epochs, **self.schedule_options)
 
-# %% ../nbs/10_experiments.ipynb #71af088d
+# %% ../nbs/10_experiments.ipynb #c98478f2
 @patch
 def make_learner(
     self: Recipe,
@@ -177,10 +179,11 @@ def make_learner(
     "Net, loaders, loss and optimizer of the recipe, ready for `lr_find` or `fit`."
     set_seed(seed)
     options = self.model_options | dict(num_classes=len(splits.classes))
-    share = max(1, self.batch_size // world_size)
-    loaders = make_loaders(splits, self.policy, share, seed=seed, engine=engine, rank=rank,
-                           world_size=world_size)
-    optimizer = sgd(0.1, self.momentum, self.weight_decay, self.nesterov)  # a schedule sets the rate
+    if self.batch_size % world_size:
+        raise refuse("batch_size", self.batch_size, f"a multiple of the {world_size} processes")
+    loaders = make_loaders(splits, self.policy, self.batch_size // world_size, seed=seed,
+                           engine=engine, rank=rank, world_size=world_size)
+    optimizer = sgd(0.1, self.momentum, self.weight_decay, self.nesterov)  # schedules set the rate
     penalty = [L1(self.l1)] if self.l1 else []
     return Learner(build_model(self.model, **options), loaders, LOSSES[self.loss], optimizer, None,
                    [*penalty, *callbacks], precision=precision, seed=seed, score_test="epoch")
@@ -256,12 +259,13 @@ def from_main(
     if isinstance(box[0], EvaError): raise box[0]
     return box[0]
 
-# %% ../nbs/10_experiments.ipynb #65d2b48a
+# %% ../nbs/10_experiments.ipynb #eb973f68
 @patch
 def load_splits(self: Run) -> Splits:
     "The data of the run, cut as it was configured."
     c, valid = self.config, self.recipe.valid
-    splits = load_data(c["data"])
+    folder = c["data"] not in NAMED_DATA
+    splits = load_data(c["data"], **dict(progress=sys.stderr.isatty()) if folder else {})
     if c["subset"]:
         fewer = take(splits.train, n=c["subset"], seed=c["seed"])
         splits = dataclasses.replace(splits, train=fewer)
@@ -318,14 +322,16 @@ def train(
     if not learner.interrupted and rank == 0: self.finish(learner, splits)
     return learner
 
-# %% ../nbs/10_experiments.ipynb #7441e6f2
+# %% ../nbs/10_experiments.ipynb #cb5bfbc9
 @patch
 def finish(
     self: Run,
     learner: Learner,  # trained
     splits: Splits,  # the data of the run
 ) -> None:
-    "Score the test set with the final weights; write metrics.json, the figures and report.html."
+    """Score the test set, once; write metrics.json, the figures and report.html.
+    Scored are the weights that validation chose, or the final ones where nothing is chosen."""
+    if self.recipe.valid: learner.load(self.folder / "best.safetensors")
     precision = learner.precision.name
     preds = predict(learner.scored_model, splits.test, splits.stats, precision=precision)
     rows, c, steps = learner.history, self.config, learner.history.steps["lr"]
@@ -344,22 +350,16 @@ def finish(
     draw_figures(self, learner, splits, preds)
     write_report(self)
 
-# %% ../nbs/10_experiments.ipynb #aecf15a8
+# %% ../nbs/10_experiments.ipynb #779e9fc4
 def augmented_sheet(
     splits: Splits,  # the data
     policy: Policy,  # the augmentation
     n: int = 5,  # images of each class
     seed: int = 0,  # which draws of the augmentation
-):  # array of Axes, a column per class
+):  # array of Axes, a row per class
     "Augmented images of each class, as they go into the net."
-    train = splits.train
-    chosen = [torch.where(train.labels == k)[0][:n] for k in range(train.num_classes)]
-    rows = [i for row in zip(*[c.tolist() for c in chosen]) for i in row]
-    data = train.subset(rows)
-    loader = Loader(data, policy, splits.stats, len(data), seed=seed, device="cpu")
-    images = denormalize(next(iter(loader))[0], splits.stats)
-    titles = list(train.classes) + [""] * (len(rows) - train.num_classes)
-    return show_images(images, titles, ncols=train.num_classes)
+    n = min(n, *splits.train.counts().values())
+    return show_sheet(policy, splits.train, n, splits.stats, seed)
 
 # %% ../nbs/10_experiments.ipynb #95461d38
 def plot_curves(
@@ -436,7 +436,7 @@ def draw_figures(
         figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight", facecolor="white")
         plt.close(figure)
 
-# %% ../nbs/10_experiments.ipynb #7af932d7
+# %% ../nbs/10_experiments.ipynb #c5e996d0
 _SECTIONS = [
     ("The data as the net sees it",
      "Five images of each class, augmented by the recipe's policy.", ["augmented"]),
@@ -450,16 +450,17 @@ _SECTIONS = [
     ("Class by class",
      "Accuracy of each class, and which class is taken for which.", ["per_class", "confusion"]),
     ("What it gets wrong",
-     "Actual and predicted class with the probability given to it; the most confident mistakes first.",
+     "Actual and predicted class with its probability; the most confident mistakes first.",
      ["mistakes_25"]),
     ("Where it looked when it was wrong", "Grad-CAM on the mistakes above.", ["mistake_cams"]),
     ("Layer by layer",
-     "Five test images (actual class above, predicted below) and Grad-CAM at four layers.", ["layers"]),
+     "Five test images (actual class above, predicted below) and Grad-CAM at four layers.",
+     ["layers"]),
     ("Fewer mistakes at a time",
      "The first 10 and the first 20 of the mistakes.", ["mistakes_10", "mistakes_20"]),
 ]
 
-# %% ../nbs/10_experiments.ipynb #97d9149d
+# %% ../nbs/10_experiments.ipynb #af50a96e
 _REPORT = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{ m.recipe }}: {{ percent }} %</title><style>
@@ -467,7 +468,8 @@ _REPORT = Template("""<!doctype html>
   --page: #f6f8fa; --card: #fff }
 @media (prefers-color-scheme: dark) { :root { --ink: #e6edf3; --soft: #9aa7b4; --line: #30363d;
   --page: #0d1117; --card: #161b22 } }
-body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page); margin: 0 }
+body { font: 16px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--page);
+  margin: 0 }
 main { max-width: 60rem; margin: 0 auto; padding: 2rem 1rem 4rem }
 h1 { margin: 0 0 .2rem; font-size: 1.9rem }
 h2 { margin: 2.4rem 0 .3rem; font-size: 1.25rem }
@@ -499,7 +501,8 @@ pre { background: var(--card); padding: .8rem 1rem; overflow: auto; font-size: .
 {% for title, text, names in sections %}
 <h2>{{ title }}</h2><p>{{ text }}</p>
 {% for name in names %}
-<img{% if names|length > 1 %} class="half"{% endif %} alt="{{ name }}" src="data:image/png;base64,{{ figures[name] }}">
+<img{% if names|length > 1 %} class="half"{% endif %} alt="{{ name }}"
+ src="data:image/png;base64,{{ figures[name] }}">
 {% endfor %}{% endfor %}
 <h2>Accuracy per class</h2>
 <table><tr><th>class</th><th class="n">accuracy</th></tr>
@@ -515,7 +518,7 @@ pre { background: var(--card); padding: .8rem 1rem; overflow: auto; font-size: .
 </main></body></html>
 """, autoescape=True)
 
-# %% ../nbs/10_experiments.ipynb #d007e341
+# %% ../nbs/10_experiments.ipynb #76697fc6
 def describe_result(
     metrics: dict,  # what metrics.json holds
 ) -> str:  # a sentence or two
@@ -525,10 +528,11 @@ def describe_result(
     right = round(metrics["test_accuracy"] * metrics["test_images"])
     return (f"{metrics['recipe']}: a net of {metrics['parameters']:,} parameters, trained for "
             f"{metrics['epochs']} epochs on {metrics['train_images']:,} images of "
-            f"{metrics['data']} in {took}, names {right:,} of {metrics['test_images']:,} test images right "
+            f"{metrics['data']} in {took}, names {right:,} of {metrics['test_images']:,} "
+            "test images right "
             f"({100 * metrics['test_accuracy']:.2f} %, loss {metrics['test_loss']:.3f}).")
 
-# %% ../nbs/10_experiments.ipynb #7b77a806
+# %% ../nbs/10_experiments.ipynb #1e240fc4
 def _facts(run):
     "The rows of the report's table: what was trained, with what, on what."
     r, c, m = run.recipe, run.config, run.metrics
@@ -540,7 +544,8 @@ def _facts(run):
                          + [f"{k}={v:g}" for k, v in r.schedule_options.items()])
     return [("Recipe", f"{r.name}: {r.title}"),
             ("Net", f"{r.model}({options}), {m['parameters']:,} parameters"),
-            ("Data", f"{m['data']}, {m['train_images']:,} for training, {m['test_images']:,} for the test"),
+            ("Data", f"{m['data']}, {m['train_images']:,} for training, "
+                     f"{m['test_images']:,} for the test"),
             ("Channel means, standard deviations", m["channel_stats"]),
             ("Augmentation", repr(r.policy)), ("Loss", r.loss),
             ("Optimizer", f"SGD, momentum {r.momentum:g}{', Nesterov' * r.nesterov}"),
@@ -549,7 +554,7 @@ def _facts(run):
             ("Seed", c["seed"]), ("Choosing", chosen),
             ("Machine", f"{m['device']}, {m['precision']}"), ("Notes", r.notes)]
 
-# %% ../nbs/10_experiments.ipynb #8c4290b4
+# %% ../nbs/10_experiments.ipynb #3cdf1486
 def write_report(
     run: Run,  # finished: metrics.json and figures/ are there
 ) -> Path:  # report.html in the run's folder
@@ -560,7 +565,8 @@ def write_report(
     sections = [(t, text, [n for n in names if n in figures]) for t, text, names in _SECTIONS]
     cards = [(f"{100 * m['test_accuracy']:.2f} %", "of the test images named right"),
              (f"{m['parameters']:,}", "parameters"),
-             (f"{m['train_seconds']:,.0f} s", "of training"), (f"{m['images_per_second']:,.0f}", "images per second")]
+             (f"{m['train_seconds']:,.0f} s", "of training"),
+             (f"{m['images_per_second']:,.0f}", "images per second")]
     net = build_model(r.model, **r.model_options | dict(num_classes=len(m["per_class_accuracy"])))
     page = _REPORT.render(
         m=m, recipe=r, percent=f"{100 * m['test_accuracy']:.2f}", sentence=describe_result(m),
@@ -590,7 +596,7 @@ def history(self: Run) -> pd.DataFrame:  # a row per epoch
     if not path.exists(): raise refuse("run", self.folder, "a run with at least one epoch")
     return pd.read_csv(path)
 
-# %% ../nbs/10_experiments.ipynb #6d4bf969
+# %% ../nbs/10_experiments.ipynb #f07cae3d
 def new_run(
     recipe: str,  # a recipe's name, or the folder of a run to repeat
     data: str = "shapes",  # "shapes", "cifar10", "cifar100" or a folder of images
@@ -609,16 +615,16 @@ def new_run(
     check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
     check_choice("engine", engine, ["auto", "batched", "albumentations"]), pick_precision(precision)
     if subset is not None: check_number("subset", subset, low=1, integer=True)
-    if data not in ("shapes", "cifar10", "cifar100") and not Path(data).is_dir():
+    if data not in NAMED_DATA and not Path(data).is_dir():
         allowed = "shapes, cifar10, cifar100 or a folder of images"
         raise refuse("data", data, allowed, "Check the path.")
     base = Run(recipe).recipe if Path(recipe, "config.json").is_file() else get_recipe(recipe)
-    options = " ".join(f"--{k} {v}" for k, v in asked.items())
+    options = " ".join(f"--{k} {shlex.quote(str(v))}" for k, v in asked.items())
     return Run.create(base.adapted(epochs, batch_size, width, lr_max), out, seed, data=data,
                       subset=subset, engine=engine, precision=precision,
-                      command=f"eva_train {recipe} {options}")
+                      command=f"eva_train {shlex.quote(recipe)} {options}")
 
-# %% ../nbs/10_experiments.ipynb #88e0bfde
+# %% ../nbs/10_experiments.ipynb #274b8ea1
 def train_run(
     make_run,  # a function without arguments that returns a Run, new or interrupted
 ) -> None:
@@ -628,12 +634,12 @@ def train_run(
         say(f"Run folder: {run.folder}", flush=True)
         try: interrupted = run.train(rank, world_size).interrupted
         except EvaError:
-            if rank == 0 and not (run.folder / "history.csv").exists(): shutil.rmtree(run.folder)
+            made = {path.name for path in run.folder.iterdir()}
+            if rank == 0 and made <= {"config.json", "versions.json"}: shutil.rmtree(run.folder)
             raise
         except KeyboardInterrupt: interrupted = True
         if interrupted:
-            say(f"\nStopped. Go on with: eva_train --resume {run.folder}", flush=True)
-            raise KeyboardInterrupt
+            raise KeyboardInterrupt(f"Stopped. Go on with: eva_train --resume {run.folder}")
         if rank == 0:
             print(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
 
@@ -689,7 +695,7 @@ def eva_lr_find(
     print(f"{found.reason}; confidence: {found.confidence}; stopped: {found.stop_reason}")
     print(f"Picture: {out}")
 
-# %% ../nbs/10_experiments.ipynb #7e69bcde
+# %% ../nbs/10_experiments.ipynb #4d6305fc
 def read_images(
     paths,  # image files of any size and format
     size: tuple,  # height and width to bring them to
@@ -697,12 +703,8 @@ def read_images(
     "User's images at the size of the training images."
     images, good, problems = [], [], []
     for path in paths:
-        try:
-            with Image.open(path) as image: upright = ImageOps.exif_transpose(image).convert("RGB")
-            resized = np.array(upright.resize(size[::-1], Image.Resampling.LANCZOS))
-            images.append(torch.from_numpy(resized)), good.append(path)
-        except (OSError, ValueError) as e:
-            problems.append(f"{path}: no image that can be read ({e})")
+        try: images.append(torch.from_numpy(open_image(path, size).copy())), good.append(path)
+        except EvaError as e: problems.append(str(e))
     if not images: raise refuse("images", "; ".join(problems) or "none", "at least one image file")
     return torch.stack(images), good, problems
 
@@ -733,7 +735,7 @@ def eva_predict(
         print(f"{path}: " + ", ".join(f"{k} {p:.1%}" for k, p in row.items()))
     if problems: raise EvaError("; ".join(problems))
 
-# %% ../nbs/10_experiments.ipynb #bde2564e
+# %% ../nbs/10_experiments.ipynb #8a600bf6
 @call_parse
 @command
 def eva_gradcam(
@@ -750,5 +752,5 @@ def eva_gradcam(
     figure.savefig(out, dpi=120, bbox_inches="tight", facecolor="white")
     plt.close(figure)
     size = f"{batch.shape[2]}×{batch.shape[1]}"
-    print(f"{len(good)} images, resized to {size} as in training. Picture: {out}")
+    print(f"{len(good)} images, scaled and cropped to {size} as in training. Picture: {out}")
     if problems: raise EvaError("; ".join(problems))

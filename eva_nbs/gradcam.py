@@ -8,10 +8,10 @@ __all__ = ['MAPS', 'WEIGHTS', 'METHODS', 'as_input', 'untouched', 'spatial_layer
            'layercam_map', 'eigencam_map', 'scorecam_weights', 'ablationcam_weights', 'guided_backprop', 'CamResult',
            'enlarged', 'grad_cam', 'overlay', 'panel', 'show_cams', 'show_layers', 'show_mistake_cams']
 
-# %% ../nbs/08_gradcam.ipynb #98785423
+# %% ../nbs/08_gradcam.ipynb #eb02d325
 import sys, warnings, weakref
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -537,7 +537,7 @@ def panel(
     spread = (signed.max() - signed.min()).clamp(min=1e-12)
     return overlay(image, (signed - signed.min()) / spread, opacity, "Greys"), False
 
-# %% ../nbs/08_gradcam.ipynb #e0c36e6f
+# %% ../nbs/08_gradcam.ipynb #5c80c035
 def _grid(n, ncols, width, height):
     "White figure with room for a caption below and a colour bar at the right; Axes without frames."
     nrows = -(-n // ncols)
@@ -557,6 +557,10 @@ def _finish(fig, axes, cams, layers, extra=""):
     fig.supxlabel(f"{cams.method}: {sizes}, enlarged bilinearly to {cams.size[0]}×{cams.size[1]} "
                   f"pixels{extra}", fontsize=7)
     return axes
+
+def _imshow(ax, picture):
+    "Small pictures with crisp pixels, large ones smoothed."
+    ax.imshow(picture, interpolation="nearest" if len(picture) < 100 else "auto")
 
 def _beside(*pictures):
     "Pictures of one height in a row, with a narrow white gap."
@@ -580,12 +584,12 @@ def show_cams(
     fig, axes = _grid(len(images), ncols, 2.3 * scale, 1.35 * scale)
     for i, ax in zip(range(len(images)), axes.flat):
         shown, found = panel(images[i], cams, i, layer, opacity)
-        ax.imshow(_beside(np.asarray(images[i]), shown))
+        _imshow(ax, _beside(np.asarray(images[i]), shown))
         ax.set_title(titles[i] if titles is not None else "", fontsize=7, pad=2)
         if not found: ax.set_xlabel("no positive evidence", fontsize=7)
     return _finish(fig, axes, cams, [layer])
 
-# %% ../nbs/08_gradcam.ipynb #03d51907
+# %% ../nbs/08_gradcam.ipynb #55ed69e8
 def _batch(images, stats):
     if stats is None:
         raise refuse("stats", None, "the ChannelStats that the model was trained with")
@@ -610,16 +614,16 @@ def show_layers(
         cams = grad_cam(model, xb, target, layers, method)
     fig, axes = _grid((1 + len(layers)) * len(images), len(images), 1.2 * scale, 1.2 * scale)
     for j, image in enumerate(images):
-        axes[0, j].imshow(image)
+        _imshow(axes[0, j], image)
         axes[0, j].set_title(titles[j] if titles is not None else "", fontsize=7, pad=2)
         for ax, name in zip(axes[1:, j], layers):
             shown, found = panel(image, cams, j, name, opacity)
-            ax.imshow(shown)
+            _imshow(ax, shown)
             if not found: ax.set_xlabel("no positive evidence", fontsize=6, labelpad=1)
     for ax, name in zip(axes[:, 0], ("input", *layers)): ax.set_ylabel(name, fontsize=8)
     return _finish(fig, axes, cams, layers)
 
-# %% ../nbs/08_gradcam.ipynb #19b4c471
+# %% ../nbs/08_gradcam.ipynb #909a9e36
 def show_mistake_cams(
     model: nn.Module,  # the classifier
     data,  # the `ImageData` that was predicted
@@ -643,7 +647,7 @@ def show_mistake_cams(
     fig, axes = _grid(m, ncols, 2.5 * scale, 1.08 * scale)
     for j, ax in zip(range(m), axes.flat):
         (said, yes), (actual, also) = (panel(images[j], cams, j + k) for k in (0, m))
-        ax.imshow(_beside(np.asarray(images[j]), said, actual))
+        _imshow(ax, _beside(np.asarray(images[j]), said, actual))
         ax.set_title(titles[j].replace("\n", ", "), fontsize=7, pad=2)
         none = [w for w, found in (("predicted", yes), ("actual", also)) if not found]
         if none: ax.set_xlabel(f"no evidence for the {' or '.join(none)} class", fontsize=6)

@@ -8,21 +8,20 @@ __all__ = ['ORDERS', 'normalized', 'Predictions', 'predict', 'wilson_interval', 
            'plot_confusion', 'confused_pairs', 'calibration', 'calibration_error', 'plot_calibration', 'agreement',
            'times_wrong', 'plot_times_wrong']
 
-# %% ../nbs/07_interpret.ipynb #52649b34
+# %% ../nbs/07_interpret.ipynb #b8e81ad6
 import json, weakref, zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property
 from statistics import NormalDist
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from safetensors import safe_open
-from safetensors.torch import save
+from safetensors.torch import save as to_bytes
 
 from .core import (COLORS, atomic_write, check_choice, check_number, eval_mode, new_axes,
                           pick_precision, refuse, unwrap)
@@ -140,7 +139,7 @@ def predict(
         model, key, lambda: _log_probs(model, data, stats, batch_size, device, precision))
     return Predictions(log_probs, data.labels.cpu(), tuple(data.classes), data.paths, data.name)
 
-# %% ../nbs/07_interpret.ipynb #847bb4fd
+# %% ../nbs/07_interpret.ipynb #5fd9752b
 @patch
 def save(
     self: Predictions,
@@ -149,7 +148,7 @@ def save(
     "Write the predictions to one file, whole or not at all."
     names = json.dumps(dict(classes=self.classes, paths=self.paths, name=self.name))
     tensors = dict(log_probs=self.log_probs.contiguous(), targets=self.targets.contiguous())
-    with atomic_write(path, "wb") as f: f.write(save(tensors, metadata={"predictions": names}))
+    with atomic_write(path, "wb") as f: f.write(to_bytes(tensors, metadata={"predictions": names}))
 
 # %% ../nbs/07_interpret.ipynb #bcb3842d
 @patch(cls_method=True)

@@ -108,7 +108,7 @@ def _walk(schedule, optimizer, epochs, steps, metrics):
             if schedule.interval == "step": scheduler.step()
         if schedule.monitor: scheduler.step(1.0 if metrics is None else float(metrics[epoch]))
 
-# %% ../nbs/04_schedules.ipynb #c974f893
+# %% ../nbs/04_schedules.ipynb #1279ff25
 def lr_curve(
     schedule: Schedule,  # what to follow
     epochs: int | None = None,  # how far, ≥ 1; None: the schedule's own length, or 10
@@ -117,7 +117,7 @@ def lr_curve(
     metrics=None,  # one value of the monitored metric per epoch; None: it never improves
 ) -> dict[str, np.ndarray]:  # "epoch", "lr", "momentum": float64, one value per batch
     "The rate and momentum that each batch would be trained with, from the real scheduler."
-    epochs = epochs or schedule.epochs or 10
+    epochs = next(e for e in (epochs, schedule.epochs, 10) if e is not None)
     check_number("epochs", epochs, low=1, integer=True)
     if metrics is not None and len(metrics) < epochs:
         raise refuse("metrics", f"{len(metrics)} values", f"one for each of {epochs} epochs")

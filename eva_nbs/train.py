@@ -194,7 +194,7 @@ class Callback:
                  v in vars(self).items() if not k.startswith("_") and k not in self.state}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
-# %% ../nbs/06_train.ipynb #e76f0cf4
+# %% ../nbs/06_train.ipynb #3044b4c8
 class Progress(Callback):
     "A line per epoch, and a bar within an epoch where there is somebody to watch it."
     order, main_only = 80, True
@@ -213,7 +213,7 @@ class Progress(Callback):
     def _open(self, learner):
         total, self._next = len(learner.loaders.train), self._first + 0.25
         self._bar = _tqdm()(total=total, initial=learner.batch, leave=False,
-                            delay=2 * (self.show == "auto"), mininterval=0,
+                            delay=2 * (self.show == "auto"), mininterval=0, miniters=1,
                             desc=f"epoch {learner.epoch + 1}/{learner.until}", unit="batch",
                             dynamic_ncols=True)
 
@@ -634,15 +634,15 @@ def _no_figure(who, monitor, row):
                   ", ".join(k for k in row if k.endswith(("_loss", "_accuracy"))),
                   "Cut a validation part from the training set with split_valid.")
 
-# %% ../nbs/06_train.ipynb #0b5c7f43
+# %% ../nbs/06_train.ipynb #8dec9cd0
 @patch
 def fit(
     self: Learner,
     epochs: int | None = None,  # so many epochs more; None goes on to the end of an interrupted fit
     until: int | None = None,  # or: up to this epoch, counted from the start of training
 ) -> History:  # a row per epoch so far
-    """Train. Ctrl-C ends it in order: saved if there is a `Checkpoint`, the history so far returned,
-    `interrupted` set, and `fit()` goes on. A loss that is no number raises `Diverged`."""
+    """Train. Ctrl-C ends it in order: saved if there is a `Checkpoint`, the history so far
+    returned, `interrupted` set, and `fit()` goes on. A loss that is no number raises `Diverged`."""
     self._plan(epochs, until)
     problem = None
     with _deterministic(self.deterministic), _polite_interrupt(self):

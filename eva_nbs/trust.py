@@ -8,7 +8,7 @@ __all__ = ['pointing_game', 'energy_inside', 'best_iou', 'blind_maps', 'bootstra
            'randomised', 'weight_randomisation', 'plot_randomisation', 'map_similarity', 'sensitivity',
            'plot_sensitivity', 'reach']
 
-# %% ../nbs/08b_trust.ipynb #d3a57f3b
+# %% ../nbs/08b_trust.ipynb #1f09ed08
 import copy
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from .core import COLORS, check_choice, check_number, new_axes, refuse, unwrap
-from .gradcam import (METHODS, CamResult, as_input, enlarged, grad_cam, spatial_layers,
-                             stage_layers, target_scores, untouched)
+from .gradcam import (METHODS, as_input, enlarged, grad_cam, spatial_layers, stage_layers,
+                             target_scores, untouched)
 from .interpret import normalized
 from .models import stages
 
