@@ -157,7 +157,7 @@ def check(page, keep):
     page.run(0, last)
     code = page.js("return panel.content.widgets.map((c, i) => c.model.type === 'code' ? i : -1).filter(i => i >= 0 && i < arguments[0])", last)
     for k in code: page.until(f"cell {k}: {page.source(k)}", lambda: page.finished(k), 0.2)
-    for name in ("Cutout", "rates", "peak epoch", "predicted"):
+    for name in ("seed", "rates", "peak epoch", "predicted"):
         page.explorer(name)
         shot(name.replace(" ", "_"))
     box, slider = page.explorer("opacity")

@@ -697,7 +697,7 @@ def _stratified(labels, n, seed):
     drawn = [_shuffled(labels == k, seed)[:m] for k, m in enumerate(shares.tolist())]
     return torch.cat(drawn).sort().values
 
-# %% ../nbs/01_data.ipynb #f043ffe5
+# %% ../nbs/01_data.ipynb #ee4999df
 def load_folder(
     path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or just <class>/*
     size=None,  # height and width in pixels, or (height, width), to bring all to; None: as they are
@@ -709,7 +709,8 @@ def load_folder(
     "An image folder. Where there is `valid` and no `test`, `valid` becomes the test split."
     check_number("test", test, low=0, high=0.9, open_low=True)
     listing, size = list_images(path), None if size is None else _hw(size)
-    name, classes = listing.root.resolve().name, _class_names(listing)
+    classes = _class_names(listing)
+    name = _data_name(listing)
     images, start, parts = _pixels(listing, size, cache, progress), 0, {}
     for split, found in listing.splits.items():
         counts = torch.tensor([len(f) for f in found.values()])
@@ -723,6 +724,16 @@ def load_folder(
         raise refuse("data", f"{path} with {', '.join(parts)}", "a train folder", "Name it train.")
     return Splits(**parts, name=name)
 
+
+_CIFAR10 = set("airplane automobile bird cat deer dog frog horse ship truck".split())
+
+def _data_name(listing):
+    "The folder's name; but CIFAR-10 as JPEG files is no longer the original, and says so."
+    sizes = {split: sum(map(len, found.values())) for split, found in listing.splits.items()}
+    lossy = all(f.lower().endswith((".jpg", ".jpeg")) for *_, f in listing.files)
+    same = all(set(found) == _CIFAR10 for found in listing.splits.values())
+    if lossy and same and sizes == dict(train=50_000, test=10_000): return "CIFAR-10 (JPEG copy)"
+    return listing.root.resolve().name
 
 def _class_names(listing):
     "The classes of the first split. None may be empty, and the others may have no other ones."

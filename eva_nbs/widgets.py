@@ -135,7 +135,7 @@ class Span(Stop):
         options = [(f"{c:.3g}", c) for c in self.choices]
         return w.SelectionRangeSlider(options=options, value=self.value)
 
-# %% ../nbs/09_widgets.ipynb #bfd72f89
+# %% ../nbs/09_widgets.ipynb #9d8406b0
 @dataclass(frozen=True)
 class Tiles(Control):
     "A page of small pictures, one of which is chosen."
@@ -159,13 +159,13 @@ def _tiles_box(w, n, side=44):
     for k, (button, mark) in enumerate(zip(buttons, marks)):
         button.add_class(mark)
         button.on_click(lambda _, k=k: setattr(box, "value", k))
-    def show(images, texts):
+    def _show(images, texts):
         rules = [_tile_style(m, x, k == box.value) for k, (m, x) in enumerate(zip(marks, images))]
         style.value = f"<style>{''.join(rules)}</style>"
         for k, button in enumerate(buttons):
             button.layout.display = None if k < len(images) else "none"
             if k < len(images): button.tooltip = texts[k].replace("\n", ", ")
-    box.buttons, box.show = buttons, show
+    box.buttons, box.show = buttons, _show
     return box
 
 def _tile_style(mark, image, chosen):
@@ -289,7 +289,7 @@ def set(
         finally: self._show()
     return self
 
-# %% ../nbs/09_widgets.ipynb #1e782a4e
+# %% ../nbs/09_widgets.ipynb #95e83d13
 def _ipywidgets():
     "The package, or None where it is not installed."
     try: import ipywidgets
@@ -314,7 +314,7 @@ def _build(self: Explorer, w):
     self._problem = w.HTML(layout=w.Layout(max_width=width))
     boxes = [self._headed(w, *group) for group in self.groups.items()]
     left = w.VBox(list(itertools.chain(*boxes)))
-    right = w.VBox([self._problem, self._image], layout=w.Layout(flex="1 1 420px", min_width="0"))
+    right = w.VBox([self._problem, self._image], layout=w.Layout(flex="1 1 420px", min_width="0", overflow="hidden"))
     row = w.Layout(flex_flow="row wrap", align_items="flex-start", grid_gap="4px 24px")
     self._widget = w.HBox([left, right], layout=row)
     self._refresh(), self._show()
@@ -410,7 +410,7 @@ def _code(text, width=38):
     lines = textwrap.wrap(text, width, subsequent_indent="    ", break_long_words=False)
     return "\n".join(lines)
 
-# %% ../nbs/09_widgets.ipynb #a8a69440
+# %% ../nbs/09_widgets.ipynb #6994defc
 def _policy(policy, parts, values):
     "The policy with what is switched off left out, and the parameters as they were moved."
     ops = dict(enumerate(policy.ops))
@@ -435,7 +435,7 @@ def augment_explorer(
     parts, stats = _op_controls(policy, min(data.size)), stats or channel_stats(data)
     controls = dict(image=Slide(0, len(data) - 1, 0), seed=Slide(0, 99, 0))
     controls |= {name: c for part in parts.values() for name, (_, _, c) in part.items()}
-    def draw(figure, image, seed, **values):
+    def _draw(figure, image, seed, **values):
         now = _policy(policy, parts, values)
         name = data.classes[data.labels[image]]
         _still(figure, [0.02, 0.44, 0.34, 0.48], data.images[image], name)
@@ -444,11 +444,11 @@ def augment_explorer(
         sheet = _sheet(draw_samples(now, data, image, draws, stats, seed), round(draws**0.5))
         _still(figure, [0.39, 0.02, 0.60, 0.90], sheet, f"{draws} draws")
         return now
-    def relevant(values):
+    def _relevant(values):
         shown = {n for k, part in parts.items() for n in part if n == k or values[k]}
         return {"image", "seed"} | shown
     groups = {"": ["image", "seed"]} | {k: list(part) for k, part in parts.items()}
-    return Explorer(draw, controls, (7.2, 4.5), "augmentation", groups, relevant)
+    return Explorer(_draw, controls, (7.2, 4.5), "augmentation", groups, _relevant)
 
 # %% ../nbs/09_widgets.ipynb #997449da
 def _rates(low, high, *others, n=61):
@@ -466,7 +466,7 @@ def _judge(found, low, high):
         return f"{high:.2g} lies beyond the rise at {found.lr_max:.2g}: training may diverge"
     return f"{max(share, 0):.0%} of the loss's fall lies in this range"
 
-# %% ../nbs/09_widgets.ipynb #43f724af
+# %% ../nbs/09_widgets.ipynb #20b6aa1c
 def lr_explorer(
     found,  # the `LRFind` of a range test
     epochs: int = 24,  # of the training to begin with, 2 to 200
@@ -480,7 +480,7 @@ def lr_explorer(
         range=Span(rates, (low, high), "rates"), epochs=Slide(2, 200, epochs),
         peak_epoch=Slide(0.5, 100, float(peak_epoch), 0.5),
         anneal=Pick(("linear", "cosine"), "linear"))
-    def draw(figure, range, epochs, peak_epoch, anneal):
+    def _draw(figure, range, epochs, peak_epoch, anneal):
         schedule = one_cycle(range[1], epochs, peak_epoch, range[0], anneal)
         left = figure.add_axes([0.08, 0.15, 0.45, 0.74])
         right = figure.add_axes([0.62, 0.15, 0.36, 0.74])
@@ -493,7 +493,7 @@ def lr_explorer(
         plot_schedule(schedule, steps_per_epoch=steps, ax=right, color=COLORS["accent"])
         right.set_title("what it would train", fontsize=9)
         return schedule
-    return Explorer(draw, controls, (8.6, 3.6), "range of rates")
+    return Explorer(_draw, controls, (8.6, 3.6), "range of rates")
 
 def _steps(epochs, points=400):
     "Batches per epoch that are enough for drawing."
@@ -537,7 +537,7 @@ def _schedule_controls(lr_min=0.001, lr_max=0.1, **_):
         warm_up=Slide(0, 10, 0.0, 0.5, "warm-up epochs"),
         momentum=Switch(False, "move momentum, too"))
 
-# %% ../nbs/09_widgets.ipynb #e4db6451
+# %% ../nbs/09_widgets.ipynb #af2f24e7
 def schedule_explorer(
     kind: str = "one_cycle",  # the schedule to begin with: a key of `SCHEDULES`, except "warmup"
     steps_per_epoch: int = 98,  # batches in an epoch of the training, ≥ 1
@@ -546,7 +546,7 @@ def schedule_explorer(
     "Move peak, bounds and phases of any schedule, and take it away."
     check_number("steps_per_epoch", steps_per_epoch, 1, integer=True)
     first = []  # what the grey line shows
-    def draw(figure, **values):
+    def _draw(figure, **values):
         schedule, steps = _schedule(**values), _steps(values["epochs"])
         ax = figure.add_axes([0.1, 0.24, 0.79, 0.67])
         if first and first[0] != schedule:
@@ -556,7 +556,7 @@ def schedule_explorer(
         code = _code(repr(schedule), 100)
         figure.text(0.1, 0.02, code, fontsize=7, family="monospace")
         return schedule
-    explorer = Explorer(draw, _schedule_controls(**start), (7.2, 3.9), "schedule",
+    explorer = Explorer(_draw, _schedule_controls(**start), (7.2, 3.9), "schedule",
                         relevant=lambda values: _parameters(values["kind"]))
     explorer.set(kind=kind, **start)
     first.append(explorer.result)
@@ -605,7 +605,7 @@ def _evidence_bar(figure, place):
     bar.ax.set_xticklabels(["none", "most evidence"], fontsize=7)
     bar.ax.tick_params(length=0, pad=2)
 
-# %% ../nbs/09_widgets.ipynb #6f61448a
+# %% ../nbs/09_widgets.ipynb #93cd8b90
 _QUICK = tuple(m for m in METHODS if m not in WEIGHTS)
 
 def _map(figure, place, image, cams, layer, opacity, classes):
@@ -629,7 +629,7 @@ def gradcam_explorer(
     layers = tuple(layers or stage_layers(model, batch(0)))
     said = lru_cache(64)(lambda i: _probabilities(model, batch(i)))
     look = lru_cache(64)(lambda i, k, layer, method: grad_cam(model, batch(i), k, layer, method))
-    def draw(figure, image, target, layer, method, opacity):
+    def _draw(figure, image, target, layer, method, opacity):
         pixels, actual, probs = data.images[image], int(data.labels[image]), said(image)
         names = dict(predicted=int(probs.argmax()), actual=actual)
         target = names[target] if target in names else data.classes.index(target)
@@ -644,9 +644,9 @@ def gradcam_explorer(
         image=Slide(0, len(data) - 1, 0), target=Pick(targets, "predicted", "class"),
         layer=Pick(layers, layers[-1]), method=Pick(tuple(methods), methods[0]),
         opacity=Slide(0, 1, 0.5, 0.05))
-    return Explorer(draw, controls, (8.2, 3.3), "activation map")
+    return Explorer(_draw, controls, (8.2, 3.3), "activation map")
 
-# %% ../nbs/09_widgets.ipynb #252fbc88
+# %% ../nbs/09_widgets.ipynb #c86ee344
 def mistakes_explorer(
     model,  # a classifier; a copy of it as it is now is explored
     data,  # `ImageData`: what it is tried on
@@ -659,12 +659,13 @@ def mistakes_explorer(
     model, preds = _copy(model), predict(model, data, stats) if preds is None else preds
     if len(preds) != len(data):
         raise refuse("preds", f"{len(preds)} predictions", f"{len(data)}, one for each image")
-    page_of, batch = lambda **v: _page(preds, n, **v), lambda i: normalized(data.images[i:i + 1], stats)
+    batch = lambda i: normalized(data.images[i:i + 1], stats)
+    page_of = lambda **values: _page(preds, n, **values)
     look = lru_cache(64)(lambda i, k, layer: grad_cam(model, batch(i), k, layer))
-    def gallery(**values):
+    def _gallery(**values):
         which = page_of(**values)
         return data.images[which], captions(preds, which)
-    def draw(figure, tile, layer, opacity, **values):
+    def _draw(figure, tile, layer, opacity, **values):
         which = page_of(**values).tolist()
         if not which: return _say(figure, "no such mistake")
         i = which[min(tile, len(which) - 1)]
@@ -681,7 +682,7 @@ def mistakes_explorer(
         order=Pick(ORDERS, ORDERS[0]), actual=Pick(classes, "any"), predicted=Pick(classes, "any"),
         page=Slide(1, max(1, -(-len(preds.wrong) // n)), 1), tile=Tiles(n),
         layer=Pick(layers, layers[-1]), opacity=Slide(0, 1, 0.5, 0.05))
-    return Explorer(draw, controls, (8.6, 2.7), "mistakes", gallery=gallery)
+    return Explorer(_draw, controls, (8.6, 2.7), "mistakes", gallery=_gallery)
 
 def _page(preds, n, order, actual, predicted, page, **_):
     "Positions of the mistakes on one page; on the last one where there are not so many pages."
@@ -694,7 +695,7 @@ def _say(figure, text):
     "A sentence in place of a picture."
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12, color=COLORS["muted"])
 
-# %% ../nbs/09_widgets.ipynb #9a9dd6f5
+# %% ../nbs/09_widgets.ipynb #958852da
 class TrainingDashboard(Callback):
     "Live curves, rate and speed of a training, and a button that stops and saves it."
     order, main_only = 95, True
@@ -709,13 +710,13 @@ class TrainingDashboard(Callback):
         self._widget = self._handle = self._learner = None
         self._message, self._png = "", b""
 
-    def before_fit(self, learner):
+    def before_fit(self, learner):  # the Learner that trains
         self._learner, self._running, self._pressed = learner, True, False
         self._images, self._since, self._began = 0, time.perf_counter(), time.perf_counter()
         self._next, self._message, self._speed, self._first = 0.0, "", 0.0, self._progress()
         if _somebody_there(): self._open()
 
-    def after_batch(self, learner):
+    def after_batch(self, learner):  # the Learner that trains
         self._images += len(learner.yb) * learner.world
         now = time.perf_counter()
         if now < self._next: return
@@ -724,7 +725,7 @@ class TrainingDashboard(Callback):
         self._images, self._since = 0, time.perf_counter()
         self._next = self._since + max(self.every, 50 * (self._since - now))
 
-    def after_fit(self, learner):
+    def after_fit(self, learner):  # the Learner that trains
         self._running = False
         kept = [c.folder for c in learner.callbacks if isinstance(c, Checkpoint)]
         if (self._pressed or learner.interrupted) and not kept:
@@ -768,7 +769,7 @@ def _status(self: TrainingDashboard):
             f"batch {n.batch} of {len(n.loaders.train)} · "
             f"{self._speed:,.0f} img/s · {_clock(spent)} gone, about {_clock(left)} to go")
 
-# %% ../nbs/09_widgets.ipynb #1f18af49
+# %% ../nbs/09_widgets.ipynb #01b8faf1
 @patch
 def plot(
     self: TrainingDashboard,
@@ -776,7 +777,7 @@ def plot(
 ):  # the figure
     "The curves so far: loss, accuracy and learning rate over the epochs."
     if figure is None: figure = Figure(figsize=(9, 2.8), dpi=110, facecolor="white")
-    axes = [new_axes(figure.add_axes([x, 0.17, 0.26, 0.64])) for x in (0.06, 0.385, 0.725)]
+    axes = [new_axes(figure.add_axes([x, 0.17, 0.24, 0.64])) for x in (0.07, 0.4, 0.75)]
     labels, curves = ("loss", "accuracy (%)", "learning rate"), []
     if self._learner: curves = self._curves()
     for ax, (x, y), label in zip(axes, curves, labels):
@@ -827,7 +828,7 @@ def _refresh(self: TrainingDashboard):
         if self._learner: self._bar.value = self._progress()
     elif self._handle: self._handle.update(self._picture(), raw=True)
 
-# %% ../nbs/09_widgets.ipynb #7db9fbab
+# %% ../nbs/09_widgets.ipynb #d8bfa99c
 @patch(as_prop=True)
 def widget(self: TrainingDashboard):  # an ipywidgets box, or None where ipywidgets is missing
     "Button, progress bar and curves for a front end, made when first asked for; `button` stops."
@@ -860,6 +861,11 @@ def _open(self: TrainingDashboard):
     self.button.disabled = False
     self._refresh()
     _display(self._widget)
+    _answer_elsewhere(self.button)
+
+def _answer_elsewhere(box):
+    "Let clicks go to the thread that the front end names; ipykernel 7.4 prefers our own."
+    if box.comm is not None: vars(box.comm).pop("_reply_subshell_id", None)
 
 @patch
 def _picture(self: TrainingDashboard):
