@@ -22,6 +22,7 @@ def render():
         processed = Path(d) / "index.ipynb"
         process((ROOT / "nbs/index.ipynb", processed, FilterDefaults))
         notebook = nbformat.read(processed, 4)
+    notebook.metadata["language_info"] = {"name": "python"}
     for cell in notebook.cells: cell.source = re.sub(r"^#\|.*\n", "", cell.source, flags=re.M)
     title = nbformat.read(ROOT / "nbs/index.ipynb", 4).cells[0].source  # nbdev turns it into front matter
     text, _ = MarkdownExporter().from_notebook_node(notebook)
