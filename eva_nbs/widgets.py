@@ -289,7 +289,7 @@ def set(
         finally: self._show()
     return self
 
-# %% ../nbs/09_widgets.ipynb #95e83d13
+# %% ../nbs/09_widgets.ipynb #c17861ae
 def _ipywidgets():
     "The package, or None where it is not installed."
     try: import ipywidgets
@@ -314,7 +314,8 @@ def _build(self: Explorer, w):
     self._problem = w.HTML(layout=w.Layout(max_width=width))
     boxes = [self._headed(w, *group) for group in self.groups.items()]
     left = w.VBox(list(itertools.chain(*boxes)))
-    right = w.VBox([self._problem, self._image], layout=w.Layout(flex="1 1 420px", min_width="0", overflow="hidden"))
+    space = w.Layout(flex="1 1 420px", min_width="0", overflow="hidden")
+    right = w.VBox([self._problem, self._image], layout=space)
     row = w.Layout(flex_flow="row wrap", align_items="flex-start", grid_gap="4px 24px")
     self._widget = w.HBox([left, right], layout=row)
     self._refresh(), self._show()
