@@ -85,7 +85,8 @@ def check_exported():
 
 def check_names():
     "no undefined or unused name in the modules"
-    done = run("ruff", "check", "--select", "F", "--ignore", "F403,F405", "--output-format", "concise", "eva_nbs")
+    # F811: @patch gives several classes a method of the same name
+    done = run("ruff", "check", "--select", "F", "--ignore", "F811", "--output-format", "concise", "eva_nbs")
     if done.returncode: raise Failure(f"define or import it in an exported cell: {done.stdout.splitlines()[0]}")
 
 

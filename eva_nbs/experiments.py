@@ -99,7 +99,7 @@ def from_dict(
         if key not in d: raise refuse("recipe", f"no {key}", f"all of {', '.join(required)}")
     return cls(**d | dict(policy=Policy.from_dict(d["policy"])))
 
-# %% ../nbs/10_experiments.ipynb #f869f9c7
+# %% ../nbs/10_experiments.ipynb #5f7a3133
 def _recipes():
     "The recipes that come with the library."
     one_cycle = dict(schedule="one_cycle", schedule_options=dict(peak_epoch=5), batch_size=512)
@@ -109,8 +109,9 @@ def _recipes():
                  notes=f"{found}, weight decay 5e-4.")
     yield Recipe("assignment11_resnetc", "Custom ResNet with a convolutional head and L1",
                  "custom_resnet",
-                 Policy(Rotate(5), PadCrop(4, fill="mean"), Cutout(16), Normalize()), epochs=24, model_options=dict(head="conv"), l1=5e-4, weight_decay=0.0,
-                 nesterov=False, **one_cycle,
+                 Policy(Rotate(5), PadCrop(4, fill="mean"), Cutout(16), Normalize()), epochs=24,
+                 model_options=dict(head="conv"), l1=5e-4, weight_decay=0.0, nesterov=False,
+                 **one_cycle,
                  notes="Source: SGD with momentum 0.9 and L1 factor 0.0005; no weight decay.")
     yield Recipe("session9", "ResNet-18 with the one-cycle policy", "resnet18",
                  Policy(PadCrop(4), HFlip(), Cutout(16), Normalize()), epochs=20, **one_cycle,

@@ -1323,7 +1323,7 @@ class LivePlot(Callback):
         else: self._handle.update(figure)
         plt.close(figure)
 
-# %% ../nbs/06_train.ipynb #74819070
+# %% ../nbs/06_train.ipynb #3fd7ba55
 class _Deployed(nn.Module):
     "Normalisation and net in one, for images float [B, 3, H, W] in [0, 1]."
     def __init__(self, model, stats):
@@ -1341,7 +1341,7 @@ def export_onnx(
     path: str | Path,  # the .onnx file
 ) -> Path:  # the file, from "images" float32 [B, 3, H, W] in [0, 1] to "logits" [B, C]
     "Normalisation and net as ONNX for any batch size, checked in onnxruntime if that is there."
-    try: import onnx, onnxscript
+    try: import onnx, onnxscript  # noqa: F401
     except ImportError:
         raise refuse("export_onnx", "no onnx", "onnx and onnxscript installed",
                      "pip install 'eva_nbs[onnx]'.") from None
