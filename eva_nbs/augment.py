@@ -676,7 +676,7 @@ def _transforms(self: Normalize, frame):
 @patch
 def _transforms(self: External, frame): return [self.transform]
 
-# %% ../nbs/02_augment.ipynb #66f98625
+# %% ../nbs/02_augment.ipynb #c4eadd3b
 class _Rewind:
     "The two generators that albumentations draws from, and a way to set them to a sample's place."
 
@@ -684,8 +684,11 @@ class _Rewind:
         self.python, self.numpy = random.Random(0), np.random.Generator(np.random.PCG64(0))
         self.state = self.numpy.bit_generator.state
 
-    def to(self, bits):
-        "Go to the place of these 63 bits, a whole number."
+    def to(
+        self,
+        bits: int,  # in [0, 2**63)
+    ) -> None:
+        "Go to the place that belongs to these 63 bits."
         self.python.seed(bits)
         self.state["state"]["state"] = bits << 64 | bits
         self.state.update(has_uint32=0, uinteger=0)

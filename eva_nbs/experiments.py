@@ -644,11 +644,11 @@ def train_run(
         if rank == 0:
             print(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
 
-# %% ../nbs/10_experiments.ipynb #fc55107d
+# %% ../nbs/10_experiments.ipynb #c9885a67
 @call_parse
 @command
 def eva_train(
-    recipe: Param("recipe (see --list), or a run to repeat", str, opt=False, nargs="?") = None,
+    recipe: Param("recipe, or a run to repeat", str, opt=False, nargs="?") = None,  # see --list
     data: str = "shapes",  # shapes, cifar10, cifar100, or a folder: train/<class>/*, test/<class>/*
     out: str = "runs",  # where the run's folder is made
     epochs: int = None,  # passes over the training images, instead of the recipe's
@@ -672,11 +672,11 @@ def eva_train(
     train_run(lambda: new_run(recipe, data, out, epochs, batch_size, subset, width, lr_max, seed,
                               engine, precision))
 
-# %% ../nbs/10_experiments.ipynb #f2131b19
+# %% ../nbs/10_experiments.ipynb #72f2c7d0
 @call_parse
 @command
 def eva_lr_find(
-    recipe: Param("recipe (see eva_train --list)", str, opt=False),
+    recipe: Param("recipe (see eva_train --list)", str, opt=False),  # a key of `RECIPES`
     data: str = "shapes",  # shapes, cifar10, cifar100, or a folder of images
     subset: int = None,  # use so many training images only
     width: int = None,  # channels of the net's first layer
@@ -720,12 +720,12 @@ def classify(
     with torch.no_grad(): probs = model(normalized(images, stats)).float().softmax(1)
     return model, images, probs, classes, stats, good, problems
 
-# %% ../nbs/10_experiments.ipynb #ac2eaf19
+# %% ../nbs/10_experiments.ipynb #f05c6c2d
 @call_parse
 @command
 def eva_predict(
-    run: Param("a run's folder", str, opt=False),
-    images: Param("image files", str, opt=False, nargs="+"),
+    run: Param("a run's folder", str, opt=False),  # with weights in it
+    images: Param("image files", str, opt=False, nargs="+"),  # of any size and format
     json: bool = False,  # print JSON instead of text
 ):
     "Print the five most probable classes of each image."
@@ -736,12 +736,12 @@ def eva_predict(
         print(f"{path}: " + ", ".join(f"{k} {p:.1%}" for k, p in row.items()))
     if problems: raise EvaError("; ".join(problems))
 
-# %% ../nbs/10_experiments.ipynb #8a600bf6
+# %% ../nbs/10_experiments.ipynb #65a35e0b
 @call_parse
 @command
 def eva_gradcam(
-    run: Param("a run's folder", str, opt=False),
-    images: Param("image files", str, opt=False, nargs="+"),
+    run: Param("a run's folder", str, opt=False),  # with weights in it
+    images: Param("image files", str, opt=False, nargs="+"),  # of any size and format
     out: str = "gradcam.png",  # the picture to write
 ):
     "Draw where the net looked: each image with Grad-CAM at four layers, for the predicted class."
