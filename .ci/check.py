@@ -12,7 +12,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 NBS, LIB = ROOT / "nbs", ROOT / "eva_nbs"
-ENV = dict(os.environ, NO_ALBUMENTATIONS_UPDATE="1", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+# two notebooks are tested at a time, each with one thread: threads that fight over two cores wait for ever
+ENV = dict(os.environ, NO_ALBUMENTATIONS_UPDATE="1", OMP_NUM_THREADS="1", PATH=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
 # Every directive that a notebook here may use: nbdev's, the test flags, Quarto's cell options.
 DIRECTIVES = set("""default_exp export exporti exports hide hide_input hide_output hide_line filter_stream eval echo
     output code-fold code-summary fig-cap fig-alt label warning include notest slow cuda gpu""".split())
