@@ -6,7 +6,7 @@
 __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'set_seed', 'hash_u64', 'hash_uniform', 'new_axes',
            'sample_seed', 'get_rng_state', 'set_rng_state', 'keep_rng', 'eval_mode', 'unchanged', 'unwrap',
            'default_device', 'describe_device', 'Precision', 'pick_precision', 'versions', 'atomic_write', 'write_json',
-           'read_json', 'command']
+           'read_json', 'refuse_path', 'command']
 
 # %% ../nbs/00_core.ipynb #4d8a1b3d
 import contextlib, copy, difflib, functools, importlib.metadata, json, math, os, platform, random
@@ -345,7 +345,15 @@ def read_json(
         remedy = f"It cannot be read ({e}): restore or delete it."
         raise refuse("file", path, "readable JSON", remedy) from None
 
-# %% ../nbs/00_core.ipynb #4e299ba6
+# %% ../nbs/00_core.ipynb #8071dd9a
+def refuse_path(
+    error: OSError,  # what the operating system said
+) -> EvaError:  # the same in three parts
+    "An operating system's refusal as an `EvaError`."
+    what = f"{error.filename or 'a file'} ({error.strerror or error})"
+    return refuse("file", what, "a path that can be read and written", "Check it and try again.")
+
+# %% ../nbs/00_core.ipynb #5851f45d
 def command(
     func,  # a function that `call_parse` will wrap
 ):  # the same function; run as a program it ends kindly
@@ -356,7 +364,8 @@ def command(
         is_script = func.__module__ == "__main__" and not _in_notebook()
         if program != func.__name__ and not is_script: return func(*args, **kwargs)
         try: sys.exit(func(*args, **kwargs))
-        except (EvaError, OSError) as e: message, code = f"{program}: {e}", 2
+        except EvaError as e: message, code = f"{program}: {e}", 2
+        except OSError as e: message, code = f"{program}: {refuse_path(e)}", 2
         except KeyboardInterrupt as e: message, code = str(e) or f"{program}: interrupted", 130
         print("\n" * (code == 130) + message, file=sys.stderr)
         sys.exit(code)

@@ -7,7 +7,7 @@ __all__ = ['RECIPES', 'Recipe', 'get_recipe', 'Run', 'from_main', 'augmented_she
            'describe_result', 'write_report', 'new_run', 'train_run', 'eva_train', 'eva_lr_find', 'read_images',
            'classify', 'eva_predict', 'eva_gradcam']
 
-# %% ../nbs/10_experiments.ipynb #d29c0812
+# %% ../nbs/10_experiments.ipynb #ddd9b1b0
 import base64, dataclasses, shlex, shutil, sys
 from dataclasses import dataclass, field, fields
 from datetime import datetime
@@ -36,8 +36,8 @@ from .interpret import (accuracy_per_class, normalized, plot_accuracy_per_class,
 from .lr_finder import LRFind
 from .models import MODELS, build_model, count_parameters, diagram, summary
 from .schedules import SCHEDULES, plot_schedule
-from .train import (L1, Checkpoint, HistoryCSV, Learner, TensorBoard, cross_entropy,
-                           distributed, nll_log_softmax, read_weights, sgd)
+from .train import (L1, Checkpoint, HistoryCSV, Learner, TensorBoard, check_weights,
+                           cross_entropy, distributed, nll_log_softmax, read_weights, sgd)
 
 # %% ../nbs/10_experiments.ipynb #09b1b69a
 @dataclass(frozen=True)
@@ -85,13 +85,14 @@ def to_dict(self: Recipe) -> dict:  # plain values, fit for JSON
     values = {f.name: getattr(self, f.name) for f in fields(self)}
     return values | dict(policy=self.policy.to_dict())
 
-# %% ../nbs/10_experiments.ipynb #8d4c423d
+# %% ../nbs/10_experiments.ipynb #dc8003bc
 @patch(cls_method=True)
 def from_dict(
     cls: Recipe,
     d: dict,  # what `to_dict` returned
 ) -> Recipe:  # equal to the one that was saved
     "A recipe from data; an unknown or missing key is an `EvaError`."
+    if not isinstance(d, dict): raise refuse("recipe", d, "what `Recipe.to_dict` returned")
     known = [f.name for f in fields(cls)]
     for key in d: check_choice("recipe key", key, known)
     required = [f.name for f in fields(cls) if f.default is f.default_factory]
@@ -225,11 +226,16 @@ def create(
         raise refuse("out", out, "a folder that can be written", remedy) from None
     return cls(folder)
 
-# %% ../nbs/10_experiments.ipynb #a2caf4ba
+# %% ../nbs/10_experiments.ipynb #d7498588
 @patch(as_prop=True)
 def config(self: Run) -> dict:  # recipe, seed, data and so on, as plain values
     "What the run was asked to do."
-    return read_json(self.folder / "config.json")
+    path = self.folder / "config.json"
+    config, needed = read_json(path), ("recipe", "seed", "data")
+    lacking = [k for k in needed if k not in config] if isinstance(config, dict) else needed
+    if not lacking: return config
+    raise refuse("file", f"{path} without {', '.join(lacking)}", "a config.json made by eva_train",
+                 "Restore it.")
 
 # %% ../nbs/10_experiments.ipynb #d46bcdd1
 @patch(as_prop=True)
@@ -260,19 +266,21 @@ def from_main(
     if isinstance(box[0], EvaError): raise box[0]
     return box[0]
 
-# %% ../nbs/10_experiments.ipynb #eb973f68
+# %% ../nbs/10_experiments.ipynb #8f9c4591
 @patch
 def load_splits(self: Run) -> Splits:
     "The data of the run, cut as it was configured."
     c, valid = self.config, self.recipe.valid
     folder = c["data"] not in NAMED_DATA
     splits = load_data(c["data"], **dict(progress=sys.stderr.isatty()) if folder else {})
-    if c["subset"]:
+    if len(splits.classes) < 2:
+        raise refuse("data", f"{c['data']} with one class", "two classes or more", "Add a folder.")
+    if c.get("subset"):
         fewer = take(splits.train, n=c["subset"], seed=c["seed"])
         splits = dataclasses.replace(splits, train=fewer)
     return split_valid(splits, valid, seed=c["seed"]) if valid else splits
 
-# %% ../nbs/10_experiments.ipynb #344f5d7f
+# %% ../nbs/10_experiments.ipynb #f0544cab
 @patch
 def find_rates(
     self: Run,
@@ -283,14 +291,14 @@ def find_rates(
     if "find" not in (r.lr_min, r.lr_max): return r.lr_min, r.lr_max
     if path.exists(): found = LRFind.load(path)
     else:
-        print("LR range test", flush=True)
+        print("LR range test: 100 steps of rising rate, to find the rates", flush=True)
         found = learner.lr_find(progress=sys.stderr.isatty())
         found.save(path)
-        print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g} ({found.reason})", flush=True)
+        print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}", flush=True)
     return tuple(f if asked == "find" else asked
                  for f, asked in ((found.lr_min, r.lr_min), (found.lr_max, r.lr_max)))
 
-# %% ../nbs/10_experiments.ipynb #47fb9163
+# %% ../nbs/10_experiments.ipynb #d0f06744
 @patch
 def make_learner(
     self: Run,
@@ -302,11 +310,11 @@ def make_learner(
     c, folder, recipe = self.config, self.folder, self.recipe
     keep = [Checkpoint(folder, every_minutes=2), HistoryCSV(folder / "history.csv"),
             TensorBoard(folder / "tensorboard")]
-    learner = recipe.make_learner(splits, c["seed"], c["engine"], c["precision"], keep, rank,
-                                  world_size)
+    engine, precision = c.get("engine", "auto"), c.get("precision", "auto")
+    learner = recipe.make_learner(splits, c["seed"], engine, precision, keep, rank, world_size)
     rates = from_main(lambda: self.find_rates(learner))
     learner.schedule = recipe.make_schedule(*rates)
-    if (folder / "last.ckpt").exists(): learner.resume(folder)
+    if any((folder / f).exists() for f in ("last.ckpt", "last.prev.ckpt")): learner.resume(folder)
     return learner
 
 # %% ../nbs/10_experiments.ipynb #408813c3
@@ -323,7 +331,19 @@ def train(
     if not learner.interrupted and rank == 0: self.finish(learner, splits)
     return learner
 
-# %% ../nbs/10_experiments.ipynb #cb5bfbc9
+# %% ../nbs/10_experiments.ipynb #728c7345
+@patch
+def keep_weights(
+    self: Run,
+    learner: Learner,  # trained
+) -> None:
+    "Save what is going to be scored; a full disk is an error here, since nothing else is left to do."
+    try: learner.save(self.folder / "best.safetensors")
+    except OSError as e:
+        remedy = f"{e.strerror}: make room, then: eva_train --resume {self.folder}"
+        raise refuse("out", self.folder, "a folder with room for the weights", remedy) from None
+
+# %% ../nbs/10_experiments.ipynb #6364cf08
 @patch
 def finish(
     self: Run,
@@ -333,6 +353,8 @@ def finish(
     """Score the test set, once; write metrics.json, the figures and report.html.
     Scored are the weights that validation chose, or the final ones where nothing is chosen."""
     if self.recipe.valid: learner.load(self.folder / "best.safetensors")
+    else: self.keep_weights(learner)
+    print("Scoring the test set, drawing the figures, writing the report", flush=True)
     precision = learner.precision.name
     preds = predict(learner.scored_model, splits.test, splits.stats, precision=precision)
     rows, c, steps = learner.history, self.config, learner.history.steps["lr"]
@@ -394,13 +416,14 @@ def plot_steps(
     ax.set(xlabel="step", ylabel=names[what], title=title)
     return ax
 
-# %% ../nbs/10_experiments.ipynb #0e7457b4
+# %% ../nbs/10_experiments.ipynb #56b0e552
 def _figure_makers(run, learner, splits, preds):
     "Name → function that draws the figure and returns an Axes (or an array of them)."
     recipe, model, test = run.recipe, learner.scored_model, splits.test
     steps_per_epoch = len(learner.loaders.train)
     steps, history = learner.history.steps, learner.history.to_frame()
-    five = [int(torch.where(test.labels == k)[0][0]) for k in range(min(5, test.num_classes))]
+    of_class = [torch.where(test.labels == k)[0].tolist() for k in range(test.num_classes)]
+    five = [found[0] for found in of_class if found][:5]
     names = [f"{test.classes[test.labels[i]]}\n{test.classes[preds.labels[i]]}" for i in five]
     makers = {
         "augmented": lambda: augmented_sheet(splits, recipe.policy),
@@ -461,7 +484,7 @@ _SECTIONS = [
      "The first 10 and the first 20 of the mistakes.", ["mistakes_10", "mistakes_20"]),
 ]
 
-# %% ../nbs/10_experiments.ipynb #af50a96e
+# %% ../nbs/10_experiments.ipynb #b750bb6f
 _REPORT = Template("""<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">
 <title>{{ m.recipe }}: {{ percent }} %</title><style>
@@ -508,7 +531,8 @@ pre { background: var(--card); padding: .8rem 1rem; overflow: auto; font-size: .
 <h2>Accuracy per class</h2>
 <table><tr><th>class</th><th class="n">accuracy</th></tr>
 {% for name, value in m.per_class_accuracy.items() %}
-<tr><td>{{ name }}</td><td class="n">{{ "%.2f" % (100 * value) }} %</td></tr>
+<tr><td>{{ name }}</td><td class="n">
+{%- if value is none %}no test image{% else %}{{ "%.2f" % (100 * value) }} %{% endif %}</td></tr>
 {% endfor %}</table>
 <h2>The net, layer by layer</h2><pre>{{ layers }}</pre>
 <h2>Do it again</h2><p>With the versions below, the same data and the same kind of machine:</p>
@@ -555,7 +579,7 @@ def _facts(run):
             ("Seed", c["seed"]), ("Choosing", chosen),
             ("Machine", f"{m['device']}, {m['precision']}"), ("Notes", r.notes)]
 
-# %% ../nbs/10_experiments.ipynb #3cdf1486
+# %% ../nbs/10_experiments.ipynb #6e6a39db
 def write_report(
     run: Run,  # finished: metrics.json and figures/ are there
 ) -> Path:  # report.html in the run's folder
@@ -575,16 +599,20 @@ def write_report(
         sections=[s for s in sections if s[2]], again=run.config["command"],
         versions=read_json(run.folder / "versions.json"))
     path = run.folder / "report.html"
-    with atomic_write(path) as f: f.write(page)
+    with atomic_write(path) as f: f.write(page.encode("utf-8", "replace").decode())
     return path
 
-# %% ../nbs/10_experiments.ipynb #ba596a74
+# %% ../nbs/10_experiments.ipynb #e233c41a
 @patch
 def load_model(self: Run) -> tuple:  # (model in eval mode, classes, ChannelStats, image size)
     "The trained net with all that it needs to look at an image."
-    weights, about = read_weights(self.folder / "best.safetensors")
+    path = self.folder / "best.safetensors"
+    weights, about = read_weights(path)
+    lacking = [k for k in ("classes", "mean", "std", "size") if k not in about]
+    if lacking: raise refuse("weights", f"{path} without {', '.join(lacking)}", "a Learner's weights")
     options = self.recipe.model_options | dict(num_classes=len(about["classes"]))
     model = build_model(self.recipe.model, **options)
+    check_weights(path, weights, model.state_dict())
     model.load_state_dict(weights)
     stats = ChannelStats(tuple(about["mean"]), tuple(about["std"]))
     return model.eval(), tuple(about["classes"]), stats, tuple(about["size"])
@@ -625,14 +653,14 @@ def new_run(
                       subset=subset, engine=engine, precision=precision,
                       command=f"eva_train {shlex.quote(recipe)} {options}")
 
-# %% ../nbs/10_experiments.ipynb #274b8ea1
+# %% ../nbs/10_experiments.ipynb #657e5473
 def train_run(
     make_run,  # a function without arguments that returns a Run, new or interrupted
 ) -> None:
     "Train to the end and say what came of it; when interrupted, say how to go on."
     with distributed() as (rank, world_size):
         run, say = from_main(make_run), print if rank == 0 else lambda *a, **k: None
-        say(f"Run folder: {run.folder}", flush=True)
+        say(f"Run folder: {run.folder}\nLoading {run.config['data']}", flush=True)
         try: interrupted = run.train(rank, world_size).interrupted
         except EvaError:
             made = {path.name for path in run.folder.iterdir()}
@@ -644,7 +672,7 @@ def train_run(
         if rank == 0:
             print(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
 
-# %% ../nbs/10_experiments.ipynb #c9885a67
+# %% ../nbs/10_experiments.ipynb #0646d84c
 @call_parse
 @command
 def eva_train(
@@ -666,13 +694,13 @@ def eva_train(
     if list:
         for r in RECIPES.values(): print(f"{r.name:24} {r.title}, {r.epochs} epochs")
         return
-    if resume: return train_run(lambda: Run(resume))
+    if resume is not None: return train_run(lambda: Run(resume))
     if not recipe:
         raise refuse("recipe", "nothing", ", ".join(RECIPES), "Try: eva_train assignment11")
     train_run(lambda: new_run(recipe, data, out, epochs, batch_size, subset, width, lr_max, seed,
                               engine, precision))
 
-# %% ../nbs/10_experiments.ipynb #72f2c7d0
+# %% ../nbs/10_experiments.ipynb #83007fe9
 @call_parse
 @command
 def eva_lr_find(
@@ -687,7 +715,7 @@ def eva_lr_find(
     "Run the LR range test of a recipe, print the range it suggests, and draw it."
     adapted = get_recipe(recipe).adapted(batch_size=batch_size, width=width)
     splits = load_data(data)
-    if subset: splits = dataclasses.replace(splits, train=take(splits.train, n=subset, seed=seed))
+    if subset is not None: splits = dataclasses.replace(splits, train=take(splits.train, n=subset, seed=seed))
     found = adapted.make_learner(splits, seed).lr_find(progress=sys.stderr.isatty())
     figure = found.plot().figure
     figure.savefig(out, dpi=110)
@@ -696,7 +724,7 @@ def eva_lr_find(
     print(f"{found.reason}; confidence: {found.confidence}; stopped: {found.stop_reason}")
     print(f"Picture: {out}")
 
-# %% ../nbs/10_experiments.ipynb #4d6305fc
+# %% ../nbs/10_experiments.ipynb #7d58c7ce
 def read_images(
     paths,  # image files of any size and format
     size: tuple,  # height and width to bring them to
@@ -706,7 +734,7 @@ def read_images(
     for path in paths:
         try: images.append(torch.from_numpy(open_image(path, size).copy())), good.append(path)
         except EvaError as e: problems.append(str(e))
-    if not images: raise refuse("images", "; ".join(problems) or "none", "at least one image file")
+    if not images: raise EvaError("; ".join(problems) or "images: received none; allowed: one or more.")
     return torch.stack(images), good, problems
 
 # %% ../nbs/10_experiments.ipynb #ecd1e8bf

@@ -5,8 +5,9 @@
 # %% auto #0
 __all__ = ['EVENTS', 'cross_entropy', 'nll_log_softmax', 'sgd', 'adamw', 'History', 'Callback', 'Progress', 'epoch_line',
            'Diverged', 'StopOnNaN', 'first_bad_layer', 'Learner', 'views', 'CallbackError', 'read_weights',
-           'write_checkpoint', 'read_checkpoint', 'Checkpoint', 'EarlyStop', 'TimeBudget', 'L1', 'GradClip',
-           'GradAccumulate', 'EMA', 'LabelSmoothing', 'HistoryCSV', 'TensorBoard', 'LivePlot', 'distributed', 'launch']
+           'check_weights', 'write_checkpoint', 'read_checkpoint', 'Checkpoint', 'EarlyStop', 'TimeBudget', 'L1',
+           'GradClip', 'GradAccumulate', 'EMA', 'LabelSmoothing', 'HistoryCSV', 'TensorBoard', 'LivePlot',
+           'distributed', 'launch']
 
 # %% ../nbs/06_train.ipynb #2b7b1cd6
 import copy, csv, difflib, io, json, math, os, shutil, signal, sys, threading, time
@@ -852,7 +853,7 @@ def read_weights(
         raise refuse("weights", path, "a whole .safetensors file",
                      f"It cannot be read ({error}).") from None
 
-# %% ../nbs/06_train.ipynb #688c6c62
+# %% ../nbs/06_train.ipynb #f5967d67
 @patch
 def load(
     self: Learner,
@@ -860,11 +861,15 @@ def load(
 ) -> Learner:  # itself
     "Put saved weights into the model (and into its average, where there is one)."
     weights, _ = read_weights(path)
-    _check_weights(path, weights, self.model.state_dict())
+    check_weights(path, weights, self.model.state_dict())
     for model in (self.model, self.scored_model): model.load_state_dict(weights)
     return self
 
-def _check_weights(path, theirs, mine):
+def check_weights(
+    path: str | Path,  # where they come from, for the message
+    theirs: dict,  # name → tensor, as read
+    mine: dict,  # name → tensor, of the net they are meant for
+) -> None:
     "Refuse weights of another net, naming the first difference."
     shape = lambda d, k: list(d[k].shape) if k in d else "none"
     odd = [k for k in [*mine, *theirs] if shape(mine, k) != shape(theirs, k)]
@@ -900,14 +905,14 @@ def _data_dict(learner):
     return dict(images=len(loader.data),
                 batch=loader.batch_size * learner.world * learner.accumulate, seed=loader.seed)
 
-# %% ../nbs/06_train.ipynb #af880ade
+# %% ../nbs/06_train.ipynb #2e3a6030
 @patch
 def load_state_dict(
     self: Learner,
     state: dict,  # what `state_dict` returned
 ) -> None:
     "Stand exactly where `state` was taken."
-    _check_weights("checkpoint", state["model"], self.model.state_dict())
+    check_weights("checkpoint", state["model"], self.model.state_dict())
     if state["data"] != _data_dict(self):
         raise refuse("checkpoint", f"a run on {state['data']}",
                      f"the same data and step: {_data_dict(self)}", "Make the loaders as before.")
