@@ -331,13 +331,13 @@ def train(
     if not learner.interrupted and rank == 0: self.finish(learner, splits)
     return learner
 
-# %% ../nbs/10_experiments.ipynb #728c7345
+# %% ../nbs/10_experiments.ipynb #22537b19
 @patch
 def keep_weights(
     self: Run,
     learner: Learner,  # trained
 ) -> None:
-    "Save what is going to be scored; a full disk is an error here, since nothing else is left to do."
+    "Save what is going to be scored; a full disk is an error here, after all the rest is done."
     try: learner.save(self.folder / "best.safetensors")
     except OSError as e:
         remedy = f"{e.strerror}: make room, then: eva_train --resume {self.folder}"
@@ -602,14 +602,15 @@ def write_report(
     with atomic_write(path) as f: f.write(page.encode("utf-8", "replace").decode())
     return path
 
-# %% ../nbs/10_experiments.ipynb #e233c41a
+# %% ../nbs/10_experiments.ipynb #2e034414
 @patch
 def load_model(self: Run) -> tuple:  # (model in eval mode, classes, ChannelStats, image size)
     "The trained net with all that it needs to look at an image."
     path = self.folder / "best.safetensors"
     weights, about = read_weights(path)
     lacking = [k for k in ("classes", "mean", "std", "size") if k not in about]
-    if lacking: raise refuse("weights", f"{path} without {', '.join(lacking)}", "a Learner's weights")
+    if lacking:
+        raise refuse("weights", f"{path} without {', '.join(lacking)}", "a Learner's weights")
     options = self.recipe.model_options | dict(num_classes=len(about["classes"]))
     model = build_model(self.recipe.model, **options)
     check_weights(path, weights, model.state_dict())
@@ -700,7 +701,7 @@ def eva_train(
     train_run(lambda: new_run(recipe, data, out, epochs, batch_size, subset, width, lr_max, seed,
                               engine, precision))
 
-# %% ../nbs/10_experiments.ipynb #83007fe9
+# %% ../nbs/10_experiments.ipynb #9100d975
 @call_parse
 @command
 def eva_lr_find(
@@ -715,7 +716,8 @@ def eva_lr_find(
     "Run the LR range test of a recipe, print the range it suggests, and draw it."
     adapted = get_recipe(recipe).adapted(batch_size=batch_size, width=width)
     splits = load_data(data)
-    if subset is not None: splits = dataclasses.replace(splits, train=take(splits.train, n=subset, seed=seed))
+    if subset is not None:
+        splits = dataclasses.replace(splits, train=take(splits.train, n=subset, seed=seed))
     found = adapted.make_learner(splits, seed).lr_find(progress=sys.stderr.isatty())
     figure = found.plot().figure
     figure.savefig(out, dpi=110)
@@ -724,7 +726,7 @@ def eva_lr_find(
     print(f"{found.reason}; confidence: {found.confidence}; stopped: {found.stop_reason}")
     print(f"Picture: {out}")
 
-# %% ../nbs/10_experiments.ipynb #7d58c7ce
+# %% ../nbs/10_experiments.ipynb #51efa9b8
 def read_images(
     paths,  # image files of any size and format
     size: tuple,  # height and width to bring them to
@@ -734,7 +736,8 @@ def read_images(
     for path in paths:
         try: images.append(torch.from_numpy(open_image(path, size).copy())), good.append(path)
         except EvaError as e: problems.append(str(e))
-    if not images: raise EvaError("; ".join(problems) or "images: received none; allowed: one or more.")
+    if not images:
+        raise EvaError("; ".join(problems) or "images: received none; allowed: one or more.")
     return torch.stack(images), good, problems
 
 # %% ../nbs/10_experiments.ipynb #ecd1e8bf
