@@ -51,7 +51,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python .ci/readme.py
 
 bench: $(VENV)/.peers
-	$(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/30_benchmarks.ipynb
+	$(BIN)/jupyter nbconvert --to notebook --execute nbs/_30_benchmarks.ipynb --output 30_benchmarks.ipynb
 	$(BIN)/nbdev_clean --fname nbs/30_benchmarks.ipynb
 
 readme: $(VENV)/.dev
