@@ -8,10 +8,11 @@ __all__ = ['Frame', 'Op', 'PadCrop', 'HFlip', 'VFlip', 'Rotate', 'Cutout', 'Rand
            'share_of', 'Loader', 'Loaders', 'make_loaders', 'denormalize', 'draw_samples', 'show_policy', 'show_op',
            'show_sheet', 'show_pairs']
 
-# %% ../nbs/02_augment.ipynb #282e51a8
+# %% ../nbs/02_augment.ipynb #abda3369
 import functools
 import os
 import random
+import warnings
 from dataclasses import asdict, dataclass, fields
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must never ask the network
@@ -21,7 +22,8 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .core import check_choice, check_number, default_device, hash_u64, hash_uniform, refuse
+from .core import (EvaError, check_choice, check_number, default_device, hash_u64,
+                          hash_uniform, refuse)
 from .data import ChannelStats, ImageData, Splits, channel_stats, show_images
 
 # %% ../nbs/02_augment.ipynb #c73f4df2
@@ -376,7 +378,7 @@ class Normalize(Op):
         rows = x.reshape(len(x), x.shape[1], -1).float()
         return rows.mul_(1 / (255 * std)).sub_(mean / std).view(x.shape)
 
-# %% ../nbs/02_augment.ipynb #3b20286c
+# %% ../nbs/02_augment.ipynb #f5d82584
 @functools.lru_cache
 def _beta_table(alpha):
     "The inverse distribution function of Beta(alpha, alpha) at 8193 points from 0 to 1."
@@ -412,10 +414,12 @@ class Mixup(Op):
         params: dict,  # from `params`
     ) -> tuple:  # mixed images and labels
         "Mix each image and label with its partner's."
-        w = params["weight"]
-        return torch.lerp(other_x, x, w.view(-1, 1, 1, 1)), torch.lerp(other_y, y, w[:, None])
+        labels = torch.lerp(other_y, y, params["weight"][:, None])
+        return self._blend(x, other_x, **params), labels
 
-# %% ../nbs/02_augment.ipynb #0ddde254
+    def _blend(self, x, other, weight): return torch.lerp(other, x, weight.view(-1, 1, 1, 1))
+
+# %% ../nbs/02_augment.ipynb #7a81f55c
 @dataclass(frozen=True)
 class CutMix(Mixup):
     "Paste a rectangle of another image; the label is mixed by area."
@@ -429,19 +433,9 @@ class CutMix(Mixup):
         weight = 1 - height * width / (frame.size[0] * frame.size[1])
         return dict(top=top, left=left, height=height, width=width, weight=weight)
 
-    def mix(
-        self,
-        x: torch.Tensor,  # float32 [B,H,W,3], normalised
-        y: torch.Tensor,  # float32 [B,C], one-hot labels
-        other_x: torch.Tensor,  # the partners' images, as `x`
-        other_y: torch.Tensor,  # the partners' labels, as `y`
-        params: dict,  # from `params`
-    ) -> tuple:  # mixed images and labels
-        "Paste the partner's rectangle into each image, and mix the labels by area."
-        rows = _within(params["top"], params["height"], x.shape[1])
-        columns = _within(params["left"], params["width"], x.shape[2])
-        pasted = (rows[:, :, None] & columns[:, None])[..., None]
-        return torch.where(pasted, other_x, x), torch.lerp(other_y, y, params["weight"][:, None])
+    def _blend(self, x, other, top, left, height, width, weight):
+        rows, columns = _within(top, height, x.shape[1]), _within(left, width, x.shape[2])
+        return torch.where((rows[:, :, None] & columns[:, None])[..., None], other, x)
 
 def _span(centre, half, n):
     "Start and length of the part of 0 to n - 1 that lies within `half` · n of a centre [B]."
@@ -577,24 +571,32 @@ def to_dict(self: Policy) -> dict:  # of what JSON can hold
     one = lambda op: {"transform": op.to_dict()} if isinstance(op, External) else asdict(op)
     return {"ops": [{"op": type(op).__name__, **_json_ready(one(op))} for op in self.ops]}
 
-# %% ../nbs/02_augment.ipynb #bcd031ea
+# %% ../nbs/02_augment.ipynb #bcc57fe8
 @patch(cls_method=True)
 def from_dict(
     cls: Policy,
     saved: dict,  # what `to_dict` returned
 ) -> Policy:  # equal to the one that was saved
     "A policy from its JSON; what is not known is refused."
-    if not isinstance(saved, dict) or "ops" not in saved:
-        raise refuse("policy", saved, 'a dict with "ops"')
-    return cls(*[_op_from_dict(dict(d)) for d in saved["ops"]])
+    ops = saved.get("ops") if isinstance(saved, dict) else None
+    if not isinstance(ops, (list, tuple)) or not all(isinstance(op, dict) for op in ops):
+        raise refuse("policy", saved, 'a dict with "ops", a list of dicts, as `to_dict` makes it')
+    return cls(*[_op_from_dict(dict(op)) for op in ops])
 
 def _op_from_dict(saved):
     "One op from its dict."
     name = check_choice("op", saved.pop("op", None), [*_KINDS, "External"])
-    if name == "External": return External(_albumentations()[0].from_dict(saved["transform"]))
-    kind = _KINDS[name]
+    kind = _KINDS.get(name, External)
     for key in saved: check_choice(f"{name}'s argument", key, [f.name for f in fields(kind)])
-    return kind(**saved)
+    if kind is not External: return kind(**saved)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # of what is missing or not known
+            return kind(_albumentations()[0].from_dict(saved["transform"]))
+    except EvaError: raise
+    except Exception as e:  # a damaged description makes albumentations raise nearly anything
+        why = f"{saved.get('transform')} ({type(e).__name__}: {e})"
+        raise refuse("transform", why, "what albumentations wrote down") from None
 
 # %% ../nbs/02_augment.ipynb #c1978ec5
 class BatchedEngine:
@@ -866,7 +868,7 @@ def _one_thread(_):
 class _Keys(list):
     "The sampler of a DataLoader that hands out whatever was put into this list."
 
-# %% ../nbs/02_augment.ipynb #edb55a10
+# %% ../nbs/02_augment.ipynb #8fcabb8c
 class Loader:
     "Batches of augmented images. What it yields depends only on the seed, the epoch and the index."
 
@@ -889,15 +891,15 @@ class Loader:
         self.policy = Policy(Normalize()) if policy is None else policy
         if not isinstance(self.policy, Policy):
             raise refuse("policy", policy, "a Policy, such as Policy(HFlip(), Normalize())")
-        if not len(data): raise refuse("data", "no images", "at least one image")
+        _check_data(data, stats)
         whole = functools.partial(check_number, integer=True)
         self.data, self.stats, self.seed = data, stats or channel_stats(data), whole("seed", seed)
-        self.batch_size = whole("batch_size", batch_size, 1)
-        self.workers = whole("workers", workers, 0)
-        self.world_size = whole("world_size", world_size, 1)
+        self.batch_size = whole("batch_size", batch_size, 1, 2**31)
+        self.workers = whole("workers", workers, 0, 1000)
+        self.world_size = whole("world_size", world_size, 1, 10**6)
         self.rank = whole("rank", rank, 0, world_size - 1)
         self.shuffle, self.drop_last, self.channels_last = shuffle, drop_last, channels_last
-        self.device, self.epoch = torch.device(default_device() if device is None else device), 0
+        self.device, self.epoch = _usable(default_device() if device is None else device), 0
         self._start, self._turn, self._pool = 0, None, None
         self._choose_engine(check_choice("engine", engine, ["auto", "batched", "albumentations"]))
 
@@ -931,6 +933,22 @@ class Loader:
         return mine - mine % self.batch_size if self.drop_last else mine
 
     def __len__(self): return -(-self.n // self.batch_size)
+
+def _check_data(data, stats):
+    "Refuse what is no data, or no statistics."
+    if not isinstance(data, ImageData):
+        remedy = "Splits have two: pass splits.train, or use make_loaders."
+        raise refuse("data", type(data).__name__, "an ImageData", remedy)
+    if not len(data): raise refuse("data", "no images", "at least one image")
+    if stats is not None and not isinstance(stats, ChannelStats):
+        raise refuse("stats", stats, "ChannelStats, as `channel_stats` returns them, or None")
+
+def _usable(device):
+    "The device of that name, where there is one."
+    try: return torch.empty(0, device=device).device
+    except (AssertionError, RuntimeError, TypeError) as e:
+        remedy = f"torch says: {str(e).splitlines()[0][:120]}"
+        raise refuse("device", device, "a device that torch can use here", remedy) from None
 
 # %% ../nbs/02_augment.ipynb #feac4e59
 @patch
@@ -1029,7 +1047,7 @@ def _from_workers(self: Loader, wanted, epoch, turn):
                          "One walk at a time with workers.")
         yield x
 
-# %% ../nbs/02_augment.ipynb #ff2d444e
+# %% ../nbs/02_augment.ipynb #bd8a0d1f
 @dataclass
 class Loaders:
     "The loaders of a training."
@@ -1050,6 +1068,8 @@ def make_loaders(
     **loader_kwargs,  # for each `Loader`; engine, workers and drop_last for train only
 ) -> Loaders:  # train, test and, where the data has it, valid
     "The loaders of a training: the training images augmented, the others only normalised."
+    if not isinstance(splits, Splits):
+        raise refuse("splits", type(splits).__name__, "Splits, as `load_data` returns them")
     stats, only_train = splits.stats, ("engine", "workers", "drop_last")
     train = Loader(splits.train, policy, stats, batch_size, shuffle=True, **loader_kwargs)
     plain = {k: v for k, v in loader_kwargs.items() if k not in only_train}

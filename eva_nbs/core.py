@@ -6,9 +6,9 @@
 __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'set_seed', 'hash_u64', 'hash_uniform', 'new_axes',
            'sample_seed', 'get_rng_state', 'set_rng_state', 'keep_rng', 'eval_mode', 'unchanged', 'unwrap',
            'default_device', 'describe_device', 'Precision', 'pick_precision', 'versions', 'atomic_write', 'write_json',
-           'read_json', 'refuse_path', 'command']
+           'read_json', 'refuse_path', 'check_picture', 'command']
 
-# %% ../nbs/00_core.ipynb #4d8a1b3d
+# %% ../nbs/00_core.ipynb #8fdc362b
 import contextlib, copy, difflib, functools, importlib.metadata, json, math, os, platform, random
 import re, sys, tempfile
 from contextlib import contextmanager
@@ -20,13 +20,14 @@ os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must never a
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.backend_bases import FigureCanvasBase
 from torch import nn
 
 # %% ../nbs/00_core.ipynb #74e372b3
 class EvaError(ValueError):
     "Bad input: one line that says what was received, what is allowed and what to do."
 
-# %% ../nbs/00_core.ipynb #89b59a11
+# %% ../nbs/00_core.ipynb #83aa470b
 def refuse(
     what: str,  # the name of the argument, option or file
     received,  # the value that came
@@ -36,7 +37,7 @@ def refuse(
     "Build an `EvaError` with all three parts on one line; the caller raises it."
     shown = received if isinstance(received, (str, Path)) else repr(received)
     message = f"{what}: received {str(shown)[:200]}; allowed: {allowed}." + (f" {do}" if do else "")
-    return EvaError(" ".join(message.split()))
+    return EvaError(" ".join(message.split()).encode("utf-8", "backslashreplace").decode())
 
 # %% ../nbs/00_core.ipynb #4843689d
 def check_choice(
@@ -51,7 +52,7 @@ def check_choice(
     hint = f"Did you mean {close[0]}?" if close else ""
     raise refuse(name, value, ", ".join(map(str, choices)), hint)
 
-# %% ../nbs/00_core.ipynb #5ceb5c88
+# %% ../nbs/00_core.ipynb #13552f38
 def check_number(
     name: str,  # what the number is, for the message
     value,  # the value that came
@@ -62,7 +63,8 @@ def check_number(
 ) -> float | int:  # `value`, unchanged
     "Return `value` if it is a finite number in range, else an `EvaError`. A bool is no number."
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
-    good = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    try: good = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError: good = False  # a whole number beyond every float
     good = good and (low is None or value > low or (value == low and not open_low))
     if good and (high is None or value <= high): return value
     kind = "a whole number" if integer else "a number"
@@ -352,6 +354,24 @@ def refuse_path(
     "An operating system's refusal as an `EvaError`."
     what = f"{error.filename or 'a file'} ({error.strerror or error})"
     return refuse("file", what, "a path that can be read and written", "Check it and try again.")
+
+# %% ../nbs/00_core.ipynb #db210e07
+def check_picture(
+    path: str | Path,  # the picture that will be written, for example worst.png
+) -> Path:  # the same
+    "Refuse, before any work is done, a picture that could not be written at its end."
+    known = set(FigureCanvasBase.get_supported_filetypes()) - {"pgf"}  # which needs LaTeX
+    path, kinds = Path(path), sorted(known)
+    if path.suffix[1:].lower() not in kinds:
+        raise refuse("picture", path, "a file name that ends in ." + ", .".join(kinds),
+                     f"Call it for example {path.stem or 'picture'}.png.")
+    try:
+        with tempfile.TemporaryFile(dir=path.parent): pass
+        if path.exists(): path.open("ab").close()
+    except OSError as e:
+        raise refuse("picture", f"{path} ({e.strerror})", "a file in a folder that can be written",
+                     "Make the folder, or choose another one.") from None
+    return path
 
 # %% ../nbs/00_core.ipynb #5851f45d
 def command(

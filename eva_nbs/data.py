@@ -8,11 +8,14 @@ __all__ = ['SHAPES', 'EXTENSIONS', 'ImageData', 'pixel_counts', 'ChannelStats', 
            'cached_tensors', 'load_folder', 'load_cifar10', 'load_cifar100', 'load_data', 'split_valid', 'subset',
            'with_label_noise', 'imbalanced', 'examine_image', 'near_duplicates', 'Audit', 'audit_data', 'eva_data']
 
-# %% ../nbs/01_data.ipynb #94579b51
+# %% ../nbs/01_data.ipynb #d90aa72a
 import hashlib
 import itertools
 import os
+import stat
 import sys
+import time
+from array import array
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -33,9 +36,10 @@ from safetensors.torch import load_file, save
 from tqdm import tqdm
 
 from .core import (
-    EvaError, atomic_write, check_choice, check_number, command, hash_u64, hash_uniform, refuse)
+    EvaError, atomic_write, check_choice, check_number, check_picture, command, hash_u64,
+    hash_uniform, refuse)
 
-# %% ../nbs/01_data.ipynb #3dd400f8
+# %% ../nbs/01_data.ipynb #6818c663
 @dataclass(frozen=True, eq=False)
 class ImageData:
     "Images of one split, in memory, as bytes: what every other room of this library works on."
@@ -77,6 +81,13 @@ def _check_images(x):
                  "Floats: (255 * x).round().to(torch.uint8); NCHW: x.permute(0, 2, 3, 1).")
 
 
+def _check_kind(name, value, kind):
+    "Refuse what is no `kind` of ours, where only that can do."
+    if not isinstance(value, kind):
+        allowed = f"an object of the class {kind.__name__}"
+        raise refuse(name, _describe(value), allowed, "`load_data` returns Splits of ImageData.")
+
+
 def _check_labels(y, n, classes):
     if not isinstance(y, torch.Tensor) or y.dtype != torch.int64 or y.shape != (n,):
         allowed = f"a torch.int64 tensor [{n}], one label for each image"
@@ -92,20 +103,21 @@ def _check_extras(paths, masks, shape):
     if masks is not None and (masks.dtype != torch.bool or masks.shape != shape):
         raise refuse("masks", _describe(masks), f"a torch.bool tensor {list(shape)}")
 
-# %% ../nbs/01_data.ipynb #e2d5f567
+# %% ../nbs/01_data.ipynb #0aa38a2f
 @patch
 def subset(
     self: ImageData,
     indices,  # int [M] positions in any order, or bool [N]: tensor, array or list
 ) -> ImageData:  # the M images with all that belongs to them
     "Some of the images, in the order given. Raises an `EvaError` for positions that do not exist."
-    i = torch.as_tensor(indices)
+    try: i = torch.as_tensor(indices)
+    except (TypeError, ValueError, RuntimeError): i = torch.empty(1)  # no numbers at all
     if i.dtype == torch.bool and i.shape == (len(self),): i = i.nonzero().flatten()
-    i, n = i.long() if len(i) == 0 else i, len(self)
-    whole = not i.dtype.is_floating_point and i.dtype != torch.bool
+    i, n = i.long() if i.numel() == 0 else i, len(self)
+    whole = i.ndim == 1 and not i.dtype.is_floating_point and i.dtype != torch.bool
     if not whole or (len(i) and not -n <= i.min() <= i.max() < n):
         allowed = f"whole numbers below {n}, or a bool for each of the {n} images"
-        raise refuse("indices", _describe(i), allowed)
+        raise refuse("indices", repr(indices)[:60], allowed)
     paths = None if self.paths is None else tuple(self.paths[k] for k in i.tolist())
     masks = None if self.masks is None else self.masks[i]
     return replace(self, images=self.images[i], labels=self.labels[i], paths=paths, masks=masks)
@@ -134,7 +146,7 @@ def _repr_markdown_(self: ImageData):
     head = f"**{self.name}**: images of {'×'.join(map(str, self.size))}"
     return f"{head}\n\n{_table(pd.DataFrame(dict(images=self.counts())))}"
 
-# %% ../nbs/01_data.ipynb #90fb2b6e
+# %% ../nbs/01_data.ipynb #85409b4a
 def pixel_counts(
     *data,  # each an ImageData, a uint8 tensor or array [..., 3], or an iterator of such batches
 ) -> np.ndarray:  # int64 [3, 256]: how often each byte value occurs in red, green and blue
@@ -143,6 +155,7 @@ def pixel_counts(
     for images in data:
         images = images.images if isinstance(images, ImageData) else images
         whole = isinstance(images, (torch.Tensor, np.ndarray))
+        if not whole and not hasattr(images, "__iter__"): _check_kind("images", images, ImageData)
         for batch in [images] if whole else images: _count(np.asarray(batch), counts)
     return counts
 
@@ -178,7 +191,7 @@ def channel_stats(
         std.append((n * s2 - s1 * s1) ** 0.5 / (255 * n))
     return ChannelStats(tuple(mean), tuple(std))
 
-# %% ../nbs/01_data.ipynb #f321d5cd
+# %% ../nbs/01_data.ipynb #fe3867aa
 @dataclass(frozen=True, eq=False)
 class Splits:
     "A data set as it is used: images to train on, to be tested on, and perhaps to choose by."
@@ -188,6 +201,7 @@ class Splits:
     name: str = ""  # "shapes", "cifar10", or the folder's name
 
     def __post_init__(self):
+        for name in ("train", "test"): _check_kind(name, getattr(self, name), ImageData)
         want = self.train.size, self.train.classes
         for part in self.parts().values():
             if (part.size, part.classes) != want:
@@ -417,7 +431,7 @@ def _grain(keys, size):
     parts = [((bits >> (10 * k)) & 1023).float() for k in range(6)]
     return torch.stack([parts[k] - parts[k + 3] for k in range(3)], 1).numpy() / 1024
 
-# %% ../nbs/01_data.ipynb #3fc85918
+# %% ../nbs/01_data.ipynb #2e78dda5
 def load_shapes(
     n_train: int = 5000,  # images to train on
     n_test: int = 1000,  # images to test on
@@ -428,7 +442,7 @@ def load_shapes(
     size = _hw(size, low=8)
     check_number("seed", seed, low=0, high=2**62, integer=True)
     for name, n in dict(n_train=n_train, n_test=n_test).items():
-        check_number(name, n, low=1, high=2**31, integer=True)
+        check_number(name, n, low=1, high=10**7, integer=True)
     train = _shapes("shapes train", 0, n_train, size, seed)
     return Splits(train, _shapes("shapes test", 2**32, n_test, size, seed), name="shapes")
 
@@ -450,7 +464,7 @@ def _hw(size, low=1):
     if len(size) != 2: raise refuse("size", size, "one number, or (height, width)")
     return tuple(check_number("size", s, low=low, high=2**14, integer=True) for s in size)
 
-# %% ../nbs/01_data.ipynb #4c40bbe0
+# %% ../nbs/01_data.ipynb #43906991
 def show_classes(
     data: ImageData,  # where the pictures come from
     n: int = 5,  # pictures of each class
@@ -459,6 +473,7 @@ def show_classes(
     scale: float = 0.7,  # width of a picture in inches
 ) -> np.ndarray:  # Axes [classes, n]; for a single class [n]
     "A few pictures of each class, a row for each, or a gallery of one class."
+    _check_kind("data", data, ImageData)
     names = [classes] if isinstance(classes, str) else list(classes or data.classes)
     for name in names: check_choice("class", name, data.classes)
     picked = [_shuffled(data.labels == data.classes.index(c), seed)[:n] for c in names]
@@ -474,6 +489,7 @@ def show_classes(
 
 def _shuffled(keep, seed):
     "The positions where `keep` (bool [N]) is True, in an order that depends on the seed only."
+    check_number("seed", seed, integer=True)
     i = keep.nonzero().flatten()
     return i[hash_uniform(seed, i).argsort(stable=True)]
 
@@ -488,7 +504,7 @@ def _rgb(image):
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     return image.convert("RGB")
 
-# %% ../nbs/01_data.ipynb #7f264f39
+# %% ../nbs/01_data.ipynb #bf11649c
 def open_image(
     source,  # path of an image file, or its contents as bytes
     size=None,  # (height, width) in pixels to scale and crop to; None: as it is
@@ -501,8 +517,15 @@ def open_image(
                      "Repair or delete it.") from None
 
 
+def _contents(path):
+    "The bytes of a file. Pipes, sockets and devices are refused unread: they may never end."
+    if not stat.S_ISREG(os.stat(path).st_mode): raise OSError("not a regular file")
+    return Path(path).read_bytes()
+
+
 def _decoded(source, size=None):
-    with Image.open(BytesIO(source) if isinstance(source, bytes) else source) as image:
+    source = source if isinstance(source, bytes) else _contents(source)
+    with Image.open(BytesIO(source)) as image:
         if size: image.draft(None, (2 * max(size), 2 * max(size)))
         image = _rgb(ImageOps.exif_transpose(image))
         if size: image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
@@ -515,7 +538,7 @@ def _reason(error):
     text = str(getattr(error, "strerror", None) or error)
     return " ".join(text.split())[:80] or type(error).__name__
 
-# %% ../nbs/01_data.ipynb #aecdb719
+# %% ../nbs/01_data.ipynb #90f677c8
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 
 
@@ -527,13 +550,15 @@ class Listing:
     others: tuple  # paths of files that are no images, or lie outside the classes
     hidden: tuple  # paths of hidden files and of what operating systems leave behind
     fingerprint: str  # changes when any file is added, removed, renamed or written
+    odd: tuple = ()  # paths of pipes, sockets, devices, and of links to a folder they lie in
+    newest: int = 0  # time of the latest change of any file, in nanoseconds since 1970
 
     @property
     def files(self) -> list:  # (split, class, path) of every image; paths are relative to `root`
         return [(s, c, f) for s, classes in self.splits.items()
                 for c, files in classes.items() for f in files]
 
-# %% ../nbs/01_data.ipynb #9c76307c
+# %% ../nbs/01_data.ipynb #245a73f0
 _SPLITS = dict(train="train", training="train", test="test", testing="test",
                valid="valid", val="valid", validation="valid")
 _DROPPINGS = ("thumbs.db", "desktop.ini", "__macosx")
@@ -543,19 +568,28 @@ def list_images(
     path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or just <class>/*
 ) -> Listing:  # of everything in it
     "List a folder of images. Raises an `EvaError` when there is none, or no class in it."
-    root, found = Path(path).expanduser(), []
-    if not root.is_dir():
-        allowed = "a folder with train/<class>/* and test/<class>/*, or with <class>/*"
-        raise refuse("data", path, allowed, "Check the path.")
+    root, found, odd, marks = _folder(path), [], [], array("q")
     try:
         folders = _class_folders(root)
-        _walk(str(root), "", found)
+        _walk(str(root), "", found, marks, odd)
     except OSError as e:
         raise refuse("data", path, "a readable folder", f"{e.filename}: {e.strerror}.") from None
     if not folders:
         raise refuse("data", path, "a folder with a sub-folder for each class",
                      "Put the images of each class into a folder of its own.")
-    return Listing(root, *_sort_files(found, folders), _hash(str(root.resolve()), repr(found)))
+    names = "\0".join(name for folder, names in found for name in (f"{folder}/", *names))
+    fingerprint = _hash(str(root.resolve()), names, marks.tobytes().hex())
+    return Listing(root, *_sort_files(found, folders), fingerprint, tuple(sorted(odd)),
+                   max(marks, default=0))
+
+
+def _folder(path):
+    "The path of a folder that is there."
+    allowed = "a folder with train/<class>/* and test/<class>/*, or with <class>/*"
+    if not isinstance(path, (str, os.PathLike)): raise refuse("data", path, allowed)
+    root = os.path.expanduser(path)
+    if not root or not os.path.isdir(root): raise refuse("data", path, allowed, "Check the path.")
+    return Path(root)
 
 
 def _hash(*parts):
@@ -563,18 +597,32 @@ def _hash(*parts):
     return hashlib.blake2b(text, digest_size=16).hexdigest()
 
 
-def _walk(root, inside, found):
-    "Append (path, size, time of writing, time of change) of every file, in the order of names."
-    for entry in sorted(os.scandir(f"{root}/{inside}"), key=lambda e: e.name):
-        path = f"{inside}/{entry.name}" if inside else entry.name
-        if entry.is_dir(): _walk(root, path, found)
-        else: found.append((path, *_times(entry)))
+def _walk(root, inside, found, marks, odd, above=()):
+    "For every folder append (path, names of its files), and for every file its size and times."
+    here = os.stat(f"{root}/{inside}")
+    above, rows, deeper = {*above, (here.st_dev, here.st_ino)}, [], []
+    for entry in os.scandir(f"{root}/{inside}"):
+        about = _about(entry)
+        if stat.S_ISREG(about.st_mode) or stat.S_ISLNK(about.st_mode):
+            rows.append((entry.name, about.st_size, about.st_mtime_ns, about.st_ctime_ns))
+            continue
+        endless = not stat.S_ISDIR(about.st_mode) or (about.st_dev, about.st_ino) in above
+        (odd if endless else deeper).append(f"{inside}/{entry.name}" if inside else entry.name)
+    names, *columns = zip(*sorted(rows)) if rows else ((),)
+    found.append((inside, names))
+    for column in columns: marks.extend(column)
+    for path in sorted(deeper): _walk(root, path, found, marks, odd, above)
 
 
-def _times(entry):
-    "(size, time of writing, time of change) of a file; of the link itself where it leads nowhere."
-    s = entry.stat(follow_symlinks=not entry.is_symlink() or os.path.exists(entry.path))
-    return s.st_size, s.st_mtime_ns, s.st_ctime_ns
+def _about(entry):
+    "What the system knows of a file; of the link itself where it leads nowhere, or in a circle."
+    try: return entry.stat()
+    except OSError: return entry.stat(follow_symlinks=False)
+
+
+def _shown(path):
+    "A name fit to be printed and saved: bytes that are no UTF-8 become backslash escapes."
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _is_hidden(name): return name.startswith(".") or name.lower() in _DROPPINGS
@@ -587,8 +635,8 @@ def _class_folders(root):
     if len({_SPLITS[f.lower()] for f in named}) < len(named):
         raise refuse("data", ", ".join(named), "one folder for each split",
                      "Two of these mean the same: merge or rename them.")
-    if not named: return {f: ("all", f) for f in visible(root)}
-    return {f"{s}/{c}": (_SPLITS[s.lower()], c) for s in named for c in visible(root / s)}
+    if not named: return {f: ("all", _shown(f)) for f in visible(root)}
+    return {f"{s}/{c}": (_SPLITS[s.lower()], _shown(c)) for s in named for c in visible(root / s)}
 
 
 def _sort_files(found, folders):
@@ -596,14 +644,14 @@ def _sort_files(found, folders):
     there = {split for split, _ in folders.values()}
     order = [s for s in ("train", "valid", "test", "all") if s in there]
     splits = {s: {c: [] for t, c in folders.values() if t == s} for s in order}
-    homes, others, hidden = {}, [], []
-    for path, *_ in found:
-        folder, _, name = path.rpartition("/")
-        if folder not in homes: homes[folder] = _home(folder, folders)
-        home = homes[folder]
-        if home == "hidden" or _is_hidden(name): hidden.append(path)
-        elif home and name.lower().endswith(EXTENSIONS): splits[home[0]][home[1]].append(path)
-        else: others.append(path)
+    others, hidden = [], []
+    for folder, names in found:
+        home, start = _home(folder, folders), f"{folder}/" if folder else ""
+        images = splits[home[0]][home[1]] if isinstance(home, tuple) else others
+        for name in names:
+            hide = home == "hidden" or name[0] == "."
+            if not hide and name.lower().endswith(EXTENSIONS): images.append(start + name)
+            else: (hidden if hide or _is_hidden(name) else others).append(start + name)
     return splits, tuple(others), tuple(hidden)
 
 
@@ -661,7 +709,7 @@ def _each(func, items, label, progress):
             bar.update(len(part))
     return out
 
-# %% ../nbs/01_data.ipynb #7d2f0cfa
+# %% ../nbs/01_data.ipynb #ff152205
 def _decode(paths, size, progress):
     "Decode files into one tensor uint8 [N, H, W, 3]; name all that cannot be."
     shapes, errors, out = Counter(), [], {}
@@ -676,7 +724,7 @@ def _decode(paths, size, progress):
     if len(shapes) > 1:
         sizes = ", ".join(f"{h}×{w} ({n:,})" for (h, w, _), n in shapes.most_common(4))
         raise refuse("size", f"None, for images of {len(shapes)} sizes: {sizes}",
-                     "a number, or (height, width)", "Pass e.g. size=64.")
+                     "a number, or (height, width)", "Pass e.g. size=64 (as an option: --size 64).")
     return out[0]
 
 
@@ -697,7 +745,7 @@ def _stratified(labels, n, seed):
     drawn = [_shuffled(labels == k, seed)[:m] for k, m in enumerate(shares.tolist())]
     return torch.cat(drawn).sort().values
 
-# %% ../nbs/01_data.ipynb #ee4999df
+# %% ../nbs/01_data.ipynb #ae84a947
 def load_folder(
     path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or just <class>/*
     size=None,  # height and width in pixels, or (height, width), to bring all to; None: as they are
@@ -705,9 +753,10 @@ def load_folder(
     seed: int = 0,  # of the split, where there is only one
     progress: bool = True,  # show progress while files are read
     test: float = 0.2,  # share of the images to test on, where there is only one split
-) -> Splits:  # `paths` are relative to the folder
+) -> Splits:  # `paths` are relative to the folder, and fit to be printed
     "An image folder. Where there is `valid` and no `test`, `valid` becomes the test split."
     check_number("test", test, low=0, high=0.9, open_low=True)
+    check_number("seed", seed, integer=True)
     listing, size = list_images(path), None if size is None else _hw(size)
     classes = _class_names(listing)
     name = _data_name(listing)
@@ -716,7 +765,7 @@ def load_folder(
         counts = torch.tensor([len(f) for f in found.values()])
         labels = torch.tensor([classes.index(c) for c in found]).repeat_interleave(counts)
         part = images[start:(start := start + len(labels))]
-        paths = tuple(itertools.chain(*found.values()))
+        paths = tuple(map(_shown, itertools.chain(*found.values())))
         parts[split] = ImageData(part, labels, classes, paths, name=f"{name} {split}")
     if len(parts) == 1: return _halve(replace(parts.popitem()[1], name=name), test, seed)
     if "test" not in parts: parts["test"] = parts.pop("valid")
@@ -730,10 +779,11 @@ _CIFAR10 = set("airplane automobile bird cat deer dog frog horse ship truck".spl
 def _data_name(listing):
     "The folder's name; but CIFAR-10 as JPEG files is no longer the original, and says so."
     sizes = {split: sum(map(len, found.values())) for split, found in listing.splits.items()}
-    lossy = all(f.lower().endswith((".jpg", ".jpeg")) for *_, f in listing.files)
     same = all(set(found) == _CIFAR10 for found in listing.splits.values())
-    if lossy and same and sizes == dict(train=50_000, test=10_000): return "CIFAR-10 (JPEG copy)"
-    return listing.root.resolve().name
+    if same and sizes == dict(train=50_000, test=10_000):
+        lossy = any(f.lower().endswith((".jpg", ".jpeg")) for *_, f in listing.files)
+        if lossy: return "CIFAR-10 (JPEG copy)"
+    return _shown(listing.root.resolve().name)
 
 def _class_names(listing):
     "The classes of the first split. None may be empty, and the others may have no other ones."
@@ -764,13 +814,14 @@ def _pixels(listing, size, cache, progress):
     paths = lambda: [listing.root / f for *_, f in listing.files]
     digest = lambda: _hash("images 1", str(size), *_each(_digest, paths(), "reading", progress))
     make = lambda: dict(images=_decode(paths(), size, progress))
-    fingerprint = _hash(listing.fingerprint, str(size))
+    settled = listing.newest < time.time_ns() - 2_000_000_000  # older than any clock's tick
+    fingerprint = _hash(listing.fingerprint, str(size)) if settled else None
     return cached_tensors(fingerprint, digest, make, cache)["images"]
 
 
 def _digest(path):
-    try: return hashlib.blake2b(path.read_bytes(), digest_size=16).hexdigest()
-    except OSError as e: return str(e.strerror)
+    try: return hashlib.blake2b(_contents(path), digest_size=16).hexdigest()
+    except OSError as e: return str(e)
 
 # %% ../nbs/01_data.ipynb #1261fe2a
 def _fetch(name, root, download):
@@ -806,7 +857,7 @@ def _damaged_cifar(name, kind, root, damage, why):
     return refuse(f"{name} in {root}", shown + (", …" if len(damage) > 3 else ""),
                   "the published files, whole", remedy)
 
-# %% ../nbs/01_data.ipynb #dfa157c9
+# %% ../nbs/01_data.ipynb #f16ae881
 _CIFAR = dict(cifar10="cifar-10-batches-py", cifar100="cifar-100-python")
 
 
@@ -820,11 +871,14 @@ def load_cifar10(
 
 
 def _load_cifar(name, root, download, cache):
-    root = Path(root).expanduser() if root else cache_folder() / "downloads"
+    if root is not None and not isinstance(root, (str, os.PathLike)):
+        raise refuse("root", root, "a folder, or None")
+    root = Path(os.path.expanduser(root)) if root else cache_folder() / "downloads"
     folder = root / _CIFAR[name]
     if not folder.is_dir(): _fetch(name, root, download)
     files = sorted(os.scandir(folder), key=lambda e: e.name)
-    stamp = _hash(str(folder.resolve()), *(f"{e.name} {_times(e)}" for e in files))
+    marks = [(e.name, s.st_size, s.st_mtime_ns, s.st_ctime_ns) for e in files for s in [e.stat()]]
+    stamp = _hash(str(folder.resolve()), repr(marks))
     digest, make = (lambda: _fetch(name, root, download)), lambda: _unpickle(name, root, download)
     t = cached_tensors(stamp, digest, make, cache)
     classes = bytes(t["classes"].tolist()).decode().split("\n")
@@ -853,13 +907,17 @@ def load_cifar100(
     "CIFAR-100 with its hundred fine labels (A. Krizhevsky, 2009), otherwise as `load_cifar10`."
     return _load_cifar("cifar100", root, download, cache)
 
-# %% ../nbs/01_data.ipynb #61a0fc4a
+# %% ../nbs/01_data.ipynb #f08b7296
 def load_data(
     source="shapes",  # "shapes", "cifar10", "cifar100", or the path of a folder of images
     size=None,  # height and width in pixels, or (height, width); None: as the source has them
     **kwargs,  # for `load_shapes`, `load_cifar10`, `load_cifar100` or `load_folder`
 ) -> Splits:  # the data set
     "A data set by its name or its folder."
+    if not isinstance(source, (str, os.PathLike)):
+        allowed = f"one of shapes, {', '.join(_CIFAR)}, or the path of a folder"
+        raise refuse("data", _describe(source) if isinstance(source, torch.Tensor) else source,
+                     allowed, "Pass a word or a path.")
     if source == "shapes": return load_shapes(size=32 if size is None else size, **kwargs)
     if source == "cifar10": return _resized(load_cifar10(**kwargs), size)
     if source == "cifar100": return _resized(load_cifar100(**kwargs), size)
@@ -877,13 +935,14 @@ def _resized(splits, size):
         return replace(data, images=x.permute(0, 2, 3, 1).contiguous())
     return replace(splits, **{k: resize(d) for k, d in splits.parts().items()})
 
-# %% ../nbs/01_data.ipynb #f1cc9748
+# %% ../nbs/01_data.ipynb #b6d96f2c
 def split_valid(
     splits: Splits,  # a data set without a validation split
     n=0.05,  # images to cut: a whole number, or a fraction in (0, 1) of the training images
     seed: int = 0,  # another seed, other images
 ) -> Splits:  # the same test images; train and valid are what was train
     "Cut a stratified validation split from the training images."
+    _check_kind("splits", splits, Splits)
     if splits.valid is not None:
         raise refuse("splits", f"{len(splits.valid)} validation images",
                      "a data set without any", "Use the ones there are.")
@@ -901,7 +960,7 @@ def _how_many(n, most):
     check_number("n", n, low=0, high=1, open_low=True)
     return min(most, max(1, round(n * most)))
 
-# %% ../nbs/01_data.ipynb #a64c2e8f
+# %% ../nbs/01_data.ipynb #9a6649f5
 def subset(
     data: ImageData,  # the images to choose from
     n=1.0,  # how many: a whole number, or a fraction in (0, 1]
@@ -909,6 +968,7 @@ def subset(
     classes=None,  # names of the classes to keep, numbered anew in this order; None: all
 ) -> ImageData:  # in the order they had
     "A stratified part of some images: by count, by fraction, by class."
+    _check_kind("data", data, ImageData)
     if classes is not None:
         data = _only(data, [classes] if isinstance(classes, str) else list(classes))
     return data.subset(_stratified(data.labels, _how_many(n, len(data)), seed))
@@ -921,7 +981,7 @@ def _only(data, classes):
     data = data.subset(new[data.labels] >= 0)
     return replace(data, labels=new[data.labels], classes=tuple(classes))
 
-# %% ../nbs/01_data.ipynb #27137293
+# %% ../nbs/01_data.ipynb #8f406389
 def with_label_noise(
     data: ImageData,  # images with true labels
     fraction: float,  # share of labels to make wrong, in [0, 1], of every class alike
@@ -929,6 +989,7 @@ def with_label_noise(
     kind: str = "uniform",  # wrong how: "uniform" (any other class) or "next" (the class after it)
 ) -> ImageData:  # the same images; compare `labels` with the old ones to see which are wrong
     "Exactly so many wrong labels."
+    _check_kind("data", data, ImageData)
     check_number("fraction", fraction, low=0, high=1)
     check_choice("kind", kind, ["uniform", "next"])
     if data.num_classes < 2: raise refuse("data", "one class", "at least two, to be confused")
@@ -938,7 +999,7 @@ def with_label_noise(
     labels[i] = (labels[i] + 1 + (hash_uniform(seed, -3, i) * others).long()) % data.num_classes
     return replace(data, labels=labels, name=f"{data.name}, {fraction:.0%} wrong labels")
 
-# %% ../nbs/01_data.ipynb #f4d91c52
+# %% ../nbs/01_data.ipynb #dd79ef8c
 def imbalanced(
     data: ImageData,  # images, about as many of each class
     ratio: float = 10.0,  # how many times more images the first class keeps than the last, ≥ 1
@@ -946,6 +1007,7 @@ def imbalanced(
     kind: str = "tail",  # how: "tail" (by a constant factor) or "step" (the later half at once)
 ) -> ImageData:  # fewer images, in the order they had
     "Thin out the classes, the later ones more."
+    _check_kind("data", data, ImageData)
     check_number("ratio", ratio, low=1)
     check_choice("kind", kind, ["tail", "step"])
     k, last = torch.arange(data.num_classes, dtype=torch.float64), max(data.num_classes - 1, 1)
@@ -955,7 +1017,7 @@ def imbalanced(
     i = torch.cat([_shuffled(data.labels == k, seed)[:n] for k, n in enumerate(wanted)])
     return replace(data.subset(i.sort().values), name=f"{data.name}, imbalanced {ratio:g}:1")
 
-# %% ../nbs/01_data.ipynb #0605971b
+# %% ../nbs/01_data.ipynb #aa0f0854
 _NOTHING = dict(format="", mode="", height=0, width=0, digest="", error="",
                 thumbnail=np.zeros((16, 16), np.uint8))
 
@@ -966,7 +1028,7 @@ def examine_image(
     "What an audit wants to know about one picture. Never raises: what is wrong is under `error`."
     about = dict(_NOTHING)
     try:
-        contents = Path(path).read_bytes()
+        contents = _contents(path)
         with Image.open(BytesIO(contents)) as image:
             about |= dict(format=image.format, mode=image.mode)
         pixels = _decoded(contents)
@@ -1014,23 +1076,29 @@ def _broken(files, splits):
     missing = [f"{c} not in {s}" for s, found in splits.items() for c in every if c not in found]
     yield "wrong", "classes missing from a split", len(missing), missing
 
-# %% ../nbs/01_data.ipynb #f0fcd445
-def _repeated(files, near):
-    "Images that are there more than once: (level, what, number, examples)."
-    groups = [g for _, g in files[files.error == ""].groupby("digest", sort=False) if len(g) > 1]
+# %% ../nbs/01_data.ipynb #ae7bf661
+def _groups(files, near):
+    "What is there more than once: (level, what, list of (positions, remark)), the gravest first."
+    same = [g for _, g in files[files.error == ""].groupby("digest", sort=False) if len(g) > 1]
     kinds = {"one image in two splits": lambda g: g.split.nunique() > 1,
              "one image in two classes": lambda g: g["class"].nunique() > 1,
              "exact duplicates within a class": lambda g: g.duplicated(["split", "class"]).any()}
     for what, test in kinds.items():
-        some = [" = ".join(g.path) for g in groups if test(g)]
-        yield "wrong", what, len(some), some
-    split, path = files.split.to_numpy(), files.path.to_numpy()
+        yield "wrong", what, [(g.index.tolist(), "") for g in same if test(g)]
+    split = files.split.to_numpy()
     across = split[near.a] != split[near.b]
     for where, pairs in {"across splits": near[across], "within a split": near[~across]}.items():
-        some = [f"{path[a]} ≈ {path[b]} ({r:.3f})" for a, b, r in pairs.itertuples(index=False)]
-        yield "look", f"near duplicates {where}", len(some), some
+        some = [([a, b], f" ({r:.3f})") for a, b, r in pairs.itertuples(index=False)]
+        yield "look", f"near duplicates {where}", some
 
-# %% ../nbs/01_data.ipynb #bfdc89d4
+
+def _repeated(files, near):
+    "The same as findings: (level, what, number, examples)."
+    for level, what, groups in _groups(files, near):
+        sign, path = " = " if level == "wrong" else " ≈ ", files.path.to_list()
+        yield level, what, len(groups), [sign.join(path[k] for k in g) + r for g, r in groups]
+
+# %% ../nbs/01_data.ipynb #df9ad803
 def _noteworthy(files, listing):
     "What may well be meant, and should be known: (level, what, number, examples)."
     sound = files[files.error == ""]
@@ -1043,10 +1111,11 @@ def _noteworthy(files, listing):
         examples = [f"{c}: {n:,}" for c, n in first.items()]
         yield "look", f"imbalance {first.max() / first.min():.1f} : 1", len(first), examples
     if "test" not in listing.splits: yield "look", "no test split", 1, list(listing.splits)
-    yield "look", "files that are no images", len(listing.others), list(listing.others)
-    yield "look", "hidden files", len(listing.hidden), list(listing.hidden)
+    apart = {"files that are no images": listing.others, "hidden files": listing.hidden,
+             "odd files (neither file nor folder)": listing.odd}
+    for what, paths in apart.items(): yield "look", what, len(paths), list(map(_shown, paths))
 
-# %% ../nbs/01_data.ipynb #645d9353
+# %% ../nbs/01_data.ipynb #0409c2cb
 @dataclass(frozen=True, eq=False)
 class Audit:
     "What is in a folder of images, and what is wrong with it."
@@ -1080,14 +1149,19 @@ def audit_data(
     listing = list_images(path)
     paths = [listing.root / f for *_, f in listing.files]
     about = pd.DataFrame(_each(examine_image, paths, "examining", progress), columns=list(_NOTHING))
-    files = pd.DataFrame(listing.files, columns=["split", "class", "path"])
+    names = [(split, c, _shown(f)) for split, c, f in listing.files]
+    files = pd.DataFrame(names, columns=["split", "class", "path"])
     unique = np.flatnonzero((about.error == "") & ~about.digest.duplicated()) if near else []
     thumbnails = np.array([about.thumbnail[k] for k in unique], np.uint8)
     pairs = [(unique[i], unique[j], r) for i, j, r in near_duplicates(thumbnails)]
     pairs = pd.DataFrame(pairs, columns=["a", "b", "similarity"]).astype(dict(a=int, b=int))
     return Audit(listing, files.join(about.drop(columns="thumbnail")), pairs)
 
-# %% ../nbs/01_data.ipynb #b84e70ce
+# %% ../nbs/01_data.ipynb #e2705de5
+@patch
+def _name(self: Audit): return _shown(self.listing.root.resolve().name)
+
+
 @patch
 def _verdict(self: Audit, sound, not_sound):
     n, classes = len(self.files), len(self.counts)
@@ -1097,7 +1171,7 @@ def _verdict(self: Audit, sound, not_sound):
 
 @patch
 def __repr__(self: Audit):
-    lines = [f"{self.listing.root.name}: {self._verdict('sound', 'NOT SOUND')}", "",
+    lines = [f"{self._name()}: {self._verdict('sound', 'NOT SOUND')}", "",
              self.counts.rename_axis(None).rename_axis(None, axis=1).to_string()]
     for f in self.findings.itertuples():
         more = [f"… and {len(f.examples) - 5:,} more"] if len(f.examples) > 5 else []
@@ -1108,7 +1182,7 @@ def __repr__(self: Audit):
 
 @patch
 def _repr_markdown_(self: Audit):
-    lines = [f"**{self.listing.root.name}**: {self._verdict('sound', '**not sound**')}", "",
+    lines = [f"**{self._name()}**: {self._verdict('sound', '**not sound**')}", "",
              "| | finding | number | for example |", "|---|---|---:|---|"]
     for f in self.findings.itertuples():
         more = " …" if len(f.examples) > 3 else ""
@@ -1116,22 +1190,24 @@ def _repr_markdown_(self: Audit):
         lines.append(f"| {f.level} | {f.what} | {f.n:,} | {examples} |")
     return "\n".join(lines)
 
-# %% ../nbs/01_data.ipynb #8a51e99a
+# %% ../nbs/01_data.ipynb #d45d27aa
 @patch
 def worst_pairs(
     self: Audit,
     n: int = 8,  # at most so many pairs
 ) -> list:  # of (finding, path, path), the gravest first
     "Pairs of pictures that should not both be there."
-    pairs = []
-    for f in self.findings.itertuples():
-        for example in f.examples[:n]:
-            near = example.rsplit(" (", 1)[0].split(" ≈ ")
-            two = near if len(near) > 1 else example.split(" = ")
-            if len(two) > 1: pairs.append((f.what, *two[:2]))
-    return pairs[:n]
+    path = self.files.path.to_list()
+    return [(what, path[a], path[b]) for what, a, b in self._worst(n)]
 
-# %% ../nbs/01_data.ipynb #3080ab82
+
+@patch
+def _worst(self: Audit, n):
+    "The same by their positions in `files`."
+    groups = _groups(self.files, self.near)
+    return [(what, *g[:2]) for _, what, some in groups for g, _ in some[:n]][:n]
+
+# %% ../nbs/01_data.ipynb #5f1d0744
 @patch
 def plot(
     self: Audit,
@@ -1139,15 +1215,15 @@ def plot(
     axes=None,  # Axes to draw into, two for each pair; None makes a figure
 ) -> np.ndarray:  # the Axes, two for each pair
     "The worst pairs, side by side."
-    pairs = self.worst_pairs(n)
+    pairs = self._worst(n)
     if not pairs:
         axes = show_images(np.full((1, 24, 96, 3), 255, np.uint8), scale=4, axes=axes)
         axes[0].text(48, 12, "no image is there twice", ha="center", va="center", fontsize=9)
         return axes
-    paths = [p for _, *both in pairs for p in both]
+    places = [k for _, *both in pairs for k in both]
     whys = [why for what, *_ in pairs for why in (what, "")]
-    titles = [f"{why}\n{path}" for why, path in zip(whys, paths)]
-    images = [open_image(self.listing.root / p) for p in paths]
+    titles = [f"{why}\n{self.files.path[k]}" for why, k in zip(whys, places)]
+    images = [open_image(self.listing.root / self.listing.files[k][2]) for k in places]
     if axes is None: axes = _grid(len(images), 4, 1.5, titles, (1, 1))
     axes = show_images(images, titles, axes=axes)
     for ax, title in zip(axes, titles):
@@ -1155,7 +1231,7 @@ def plot(
         ax.set_title(title, fontsize=7.5, pad=3, loc="left")
     return axes
 
-# %% ../nbs/01_data.ipynb #3d437286
+# %% ../nbs/01_data.ipynb #5dac777b
 @call_parse
 @command
 def eva_data(
@@ -1164,6 +1240,7 @@ def eva_data(
     no_near: bool = False,  # do not look for near duplicates
 ) -> int:  # exit code: 0 when the data are sound, 1 when something is wrong
     "Audit a folder of images: counts, damaged files, duplicates, leakage, imbalance."
+    if figure: check_picture(figure)
     audit = audit_data(path, near=not no_near)
     print(audit)
     if figure: audit.plot()[0].figure.savefig(figure, dpi=100)

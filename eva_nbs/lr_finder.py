@@ -515,7 +515,7 @@ def _sweep(step, optimizer, lrs, rule: StopRule, every: int, bar):
     else: why = why or look() or f"finished: {len(rows)} steps"
     return np.array(rows), why
 
-# %% ../nbs/05_lr_finder.ipynb #5fae8ff4
+# %% ../nbs/05_lr_finder.ipynb #37ac29a7
 @contextmanager
 def _flag_kept(optimizer, name: str = "_opt_called"):
     "Schedulers note on the optimizer whether `step` was called: keep the note."
@@ -524,6 +524,21 @@ def _flag_kept(optimizer, name: str = "_opt_called"):
     finally:
         if known: setattr(optimizer, name, value)
         else: vars(optimizer).pop(name, None)
+
+
+def _check_kinds(model, loss_func, optimizer, loader):
+    "Refuse parts that are not what they should be, and say how to make them so."
+    rows = [("model", model, isinstance(model, torch.nn.Module), "a torch.nn.Module",
+             "Call the function that builds it."),
+            ("loss_func", loss_func, callable(loss_func), "a function (outputs, targets) → scalar",
+             "For example torch.nn.functional.cross_entropy."),
+            ("optimizer", optimizer, isinstance(optimizer, torch.optim.Optimizer),
+             "a torch.optim.Optimizer", "Call a factory with the parameters: "
+             "factory(model.parameters())."),
+            ("loader", loader, hasattr(loader, "__iter__"), "batches (inputs, targets)",
+             "Pass for example loaders.train.")]
+    for what, received, good, allowed, do in rows:
+        if not good: raise refuse(what, received, allowed, do)
 
 
 def _check_parts(model, optimizer):
@@ -546,7 +561,7 @@ def _count_steps(steps, epochs, loader, accumulate):
         raise refuse("epochs", epochs, "a loader with a length", "Give steps.")
     return math.ceil(epochs * len(loader) / accumulate)
 
-# %% ../nbs/05_lr_finder.ipynb #ec58bdda
+# %% ../nbs/05_lr_finder.ipynb #b17d35b8
 def _no_losses(why):
     "The error for a sweep that ended before its first loss."
     if why.startswith("interrupted"): return KeyboardInterrupt("before the first loss")
@@ -592,6 +607,7 @@ def lr_find(
     check_number("accumulate", accumulate, low=1, integer=True)
     check_number("sweeps", sweeps, low=1, integer=True)
     check_choice("metric", metric, ["loss", "error"])
+    _check_kinds(model, loss_func, optimizer, loader)
     _check_parts(model, optimizer)
     lrs = sweep_rates(lr_start, lr_end, _count_steps(steps, epochs, loader, accumulate), mode)
     device = next(model.parameters()).device

@@ -9,7 +9,7 @@ __all__ = ['EVENTS', 'cross_entropy', 'nll_log_softmax', 'sgd', 'adamw', 'Histor
            'GradClip', 'GradAccumulate', 'EMA', 'LabelSmoothing', 'HistoryCSV', 'TensorBoard', 'LivePlot',
            'distributed', 'launch']
 
-# %% ../nbs/06_train.ipynb #2b7b1cd6
+# %% ../nbs/06_train.ipynb #364508d3
 import copy, csv, difflib, io, json, math, os, shutil, signal, sys, threading, time
 import traceback, warnings, zipfile
 from contextlib import contextmanager
@@ -31,8 +31,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from .augment import denormalize
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, eval_mode,
                           get_rng_state,
-                          keep_rng, new_axes, pick_precision, refuse, set_rng_state, set_seed,
-                          versions)
+                          keep_rng, new_axes, pick_precision, refuse, sample_seed, set_rng_state,
+                          set_seed, versions)
 from .lr_finder import lr_find as _lr_find
 from .models import summary as _summary
 from .schedules import Schedule, one_cycle
@@ -55,13 +55,18 @@ def nll_log_softmax(
     if target.is_floating_point(): return -(target * log_probs).sum(1).mean()
     return F.nll_loss(log_probs, target)
 
-# %% ../nbs/06_train.ipynb #b2110475
+# %% ../nbs/06_train.ipynb #becd4f32
 def _groups(params, weight_decay, decay_norms):
     "Parameter groups; unless `decay_norms`, those of one dimension (norms, biases) get no decay."
     params = [p for p in params if p.requires_grad]
     if decay_norms or not weight_decay: return [dict(params=params, weight_decay=weight_decay)]
     return [dict(params=[p for p in params if p.ndim > 1], weight_decay=weight_decay),
             dict(params=[p for p in params if p.ndim <= 1], weight_decay=0.0)]
+
+def _below_one(name, value):
+    "A number in [0, 1)."
+    if check_number(name, value, 0, 1) < 1: return value
+    raise refuse(name, value, "a number of at least 0 and below 1")
 
 def _make(kind, params, weight_decay, decay_norms, **options):
     "An optimizer, with the one-kernel update where it exists."
@@ -82,20 +87,28 @@ def sgd(
     return partial(_make, torch.optim.SGD, lr=lr, momentum=momentum, weight_decay=weight_decay,
                    nesterov=nesterov and momentum > 0, decay_norms=decay_norms)
 
-# %% ../nbs/06_train.ipynb #01e32a7b
+# %% ../nbs/06_train.ipynb #f38e7938
 def adamw(
     lr: float = 1e-3,  # learning rate, > 0; a schedule may replace it
-    betas: tuple = (0.9, 0.999),  # decay of the first and second moment, each in [0, 1]
+    betas: tuple = (0.9, 0.999),  # decay of the first and second moment, each in [0, 1)
     weight_decay: float = 0.01,  # at least 0, decoupled from the gradient; 0 makes it Adam
     decay_norms: bool = True,  # False: no weight decay for norms and biases
 ) -> partial:  # parameters → torch.optim.AdamW
     "Adam with decoupled weight decay (arXiv:1711.05101), ready for a `Learner`."
     check_number("lr", lr, 0, open_low=True), check_number("weight_decay", weight_decay, 0)
-    for beta in betas: check_number("betas", beta, 0, 1)
+    if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
+        raise refuse("betas", betas, "two numbers in [0, 1)", "For example (0.9, 0.999).")
+    for beta in betas: _below_one("betas", beta)
     return partial(_make, torch.optim.AdamW, lr=lr, betas=tuple(betas), weight_decay=weight_decay,
                    decay_norms=decay_norms)
 
-# %% ../nbs/06_train.ipynb #e140b27d
+# %% ../nbs/06_train.ipynb #581963ff
+def _numbers(values):
+    "Numbers and tensors as numbers: one wait for the device, however many there are."
+    tensors = [v for v in values if isinstance(v, torch.Tensor)]
+    return [v for v in values if not isinstance(v, torch.Tensor)] + (torch.stack(tensors).tolist()
+        if tensors else [])
+
 class History(list):
     "One row (a dict) per epoch; `steps` has loss, rate and momentum of every batch."
     def __init__(
@@ -109,7 +122,7 @@ class History(list):
     @property
     def steps(self) -> dict:  # "loss", "lr", "momentum" → float64 [number of batches]
         "The run at full resolution."
-        return {k: np.array(v, dtype=float) for k, v in self._steps.items()}
+        return {k: np.array(_numbers(v), dtype=float) for k, v in self._steps.items()}
 
     def to_frame(self) -> pd.DataFrame:  # one row per epoch
         "The rows as a DataFrame, the epoch first."
@@ -195,7 +208,7 @@ class Callback:
                  v in vars(self).items() if not k.startswith("_") and k not in self.state}
         return f"{type(self).__name__}({', '.join(f'{k}={v!r}' for k, v in shown.items())})"
 
-# %% ../nbs/06_train.ipynb #3044b4c8
+# %% ../nbs/06_train.ipynb #acec84e8
 class Progress(Callback):
     "A line per epoch, and a bar within an epoch where there is somebody to watch it."
     order, main_only = 80, True
@@ -205,27 +218,29 @@ class Progress(Callback):
         show: str = "auto",  # auto, bar (bar and lines, wherever), lines or off
     ):
         self.show = check_choice("show", show, ["auto", "bar", "lines", "off"])
-        self._bar, self._next = None, 0.0
+        self._bar = None
 
     def before_epoch(self, learner):  # the Learner that trains
-        self._first = time.perf_counter()
-        if self.show == "bar" or self.show == "auto" and _somebody_watches(): self._open(learner)
+        self._first, self._from = time.perf_counter(), learner.batch
+        watched = self.show == "bar" or self.show == "auto" and _somebody_watches()
+        self._next = self._first + (2 if self.show == "auto" else 0.25) if watched else math.inf
 
     def _open(self, learner):
-        total, self._next = len(learner.loaders.train), self._first + 0.25
-        self._bar = _tqdm()(total=total, initial=learner.batch, leave=False,
-                            delay=2 * (self.show == "auto"), mininterval=0, miniters=1,
-                            desc=f"epoch {learner.epoch + 1}/{learner.until}", unit="batch",
-                            dynamic_ncols=True)
+        self._bar = _tqdm()(total=len(learner.loaders.train), initial=self._from, leave=False,
+                            delay=1e-9, mininterval=0, miniters=1, dynamic_ncols=True, unit="batch",
+                            desc=f"epoch {learner.epoch + 1}/{learner.until}")
+        self._bar.start_t -= time.perf_counter() - self._first
 
     def after_batch(self, learner):  # the Learner that trains
         if learner.compile and len(learner.history._steps["lr"]) == 1: self._tell_compile_time()
-        if self._bar is None or time.perf_counter() < self._next: return
+        if time.perf_counter() < self._next: return
         self._next = time.perf_counter() + 0.25
+        if self._bar is None: self._open(learner)
         now, per_batch = learner.running(), learner._sums["n"][0] * learner.world
         speed = per_batch * learner.batch / (time.perf_counter() - learner._started)
-        text = f"loss {now['loss']:.3f} acc {100 * now['accuracy']:.1f}% {speed:,.0f} img/s"
-        self._bar.set_postfix_str(text, refresh=False)
+        rate = float(learner.optimizer.param_groups[0]["lr"])
+        self._bar.set_postfix_str(f"loss {now['loss']:.3f} acc {100 * now['accuracy']:.1f}% "
+                                  f"lr {rate:.3g} {speed:,.0f} img/s", refresh=False)
         self._bar.update(learner.batch - self._bar.n)
 
     def _tell_compile_time(self):
@@ -339,7 +354,7 @@ def first_bad_layer(
                                                    if found else "")
     return f"the output of {found[0]} is not finite" if found else "the loss, on finite logits"
 
-# %% ../nbs/06_train.ipynb #68fdbb88
+# %% ../nbs/06_train.ipynb #334173bf
 class Learner:
     "All that a training consists of: `fit`, `evaluate`, `predict`, `save`, `resume`."
     def __init__(
@@ -349,7 +364,7 @@ class Learner:
         loss=None,  # (logits, target) → scalar; None for `cross_entropy`
         optimizer=None,  # parameters → optimizer; None for `sgd()`
         schedule: Schedule | None = None,  # None: one cycle up to the optimizer's rate
-        callbacks=(),  # Callback instances; Progress and StopOnNaN are there unless replaced
+        callbacks=(),  # one Callback or several; Progress and StopOnNaN are there unless replaced
         precision: str = "auto",  # auto, fp32, bf16 or fp16
         compile="auto",  # auto (as measured to be faster), False, True or a torch.compile mode
         seed: int = 0,  # of dropout and whatever else draws random numbers in training
@@ -357,17 +372,19 @@ class Learner:
         deterministic: bool = False,  # True: refuse operations whose result varies from run to run
         score_test: str = "end",  # "end": once; "epoch": each epoch, to draw (never to choose)
     ):
-        _check_parts(model, callbacks, score_test, compile)
-        self.device = torch.device(device or loaders.train.device)
+        callbacks = _listed(callbacks)
+        _check_parts(model, loaders, loss, optimizer, schedule, callbacks)
+        _check_options(score_test, compile, seed)
+        self.device = _device(device or loaders.train.device)
         layout = torch.channels_last if loaders.train.channels_last else torch.contiguous_format
         self.model = self.net = self.scored_model = model.to(self.device, memory_format=layout)
-        self.loaders, self.schedule, self.seed = loaders, schedule, seed
+        self.loaders, self.schedule, self.seed = loaders, schedule, int(seed)
         self.loss_func = loss or cross_entropy
         self.precision, self.compile = pick_precision(precision,
                                                       self.device), _pick_compile(compile)
         self.deterministic, self.score_test, self.accumulate = deterministic, score_test, 1
         self.make_optimizer = optimizer or sgd()
-        self.optimizer = self.make_optimizer(self.model.parameters())
+        self.optimizer = _is_optimizer(self.make_optimizer(self.model.parameters()))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scale)
         self.history, self.scheduler = History(), None
         self._sums, self._settled = _no_sums(), 0
@@ -383,17 +400,47 @@ class Learner:
         return (f"Learner({type(self.model).__name__} on {self.device}, {self.precision.name}, "
                 f"{len(self.loaders.train.data):,} images, epoch {self.epoch}/{self.until})")
 
-def _check_parts(model, callbacks, score_test, compile):
+def _listed(callbacks):
+    "One callback, several or none, as a list."
+    if callbacks is None: return []
+    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+def _check_parts(model, loaders, loss, optimizer, schedule, callbacks):
     "Refuse what can be recognised as wrong before any work is done."
-    if not isinstance(model, nn.Module):
-        raise refuse("model", model, "a torch.nn.Module", "Call the function that builds it.")
-    for c in callbacks:
-        if not isinstance(c, Callback):
-            raise refuse("callbacks", c, "instances of Callback",
-                         "A class needs its brackets: EMA().")
+    brief = lambda v: type(v).__name__ if isinstance(v, torch.optim.Optimizer) else v
+    rows = [("model", model, isinstance(model, nn.Module), "a torch.nn.Module",
+             "Call the function that builds it."),
+            ("loaders", loaders, hasattr(getattr(loaders, "train", None), "batch_size"),
+             "what make_loaders returns", "Use make_loaders(splits)."),
+            ("loss", loss, loss is None or callable(loss), "a function (logits, target) → scalar",
+             "For example cross_entropy, or None for it."),
+            ("optimizer", brief(optimizer), optimizer is None or callable(optimizer),
+             "a function of the parameters that makes an optimizer", "For example sgd(0.1)."),
+            ("schedule", schedule, isinstance(schedule, (Schedule, type(None))), "a Schedule",
+             "For example one_cycle(0.1).")]
+    rows += [("callbacks", c, isinstance(c, Callback), "instances of Callback",
+              "A class needs its brackets: EMA().") for c in callbacks]
+    for what, received, good, allowed, do in rows:
+        if not good: raise refuse(what, received, allowed, do)
+
+def _is_optimizer(made):
+    "What a factory made, if it is an optimizer."
+    if isinstance(made, torch.optim.Optimizer): return made
+    raise refuse("optimizer", f"a function that makes {type(made).__name__}",
+                 "one that makes a torch.optim.Optimizer", "For example sgd(0.1).")
+
+def _device(device):
+    "A device by its name."
+    try: return torch.device(device)
+    except (RuntimeError, TypeError):
+        raise refuse("device", device, "cpu, cuda, cuda:1, mps or a torch.device") from None
+
+def _check_options(score_test, compile, seed):
+    "Refuse options that do not exist."
     check_choice("score_test", score_test, ["end", "epoch"])
     check_choice("compile", compile,
                  ["auto", False, True, "default", "reduce-overhead", "max-autotune"])
+    check_number("seed", seed, 0, 2**32 - 1, integer=True)
 
 def _pick_compile(compile): return False if compile == "auto" else compile
 
@@ -422,7 +469,7 @@ def views(
     if tta != "flip+shift": return mirrored
     return mirrored + [_shift(v, by) for v in mirrored for by in (-1, 1)]
 
-# %% ../nbs/06_train.ipynb #faad7c35
+# %% ../nbs/06_train.ipynb #16edc030
 @patch
 @torch.no_grad()
 def _log_probs(self: Learner, xb, tta):
@@ -434,6 +481,8 @@ def _log_probs(self: Learner, xb, tta):
 @patch
 def _loader(self: Learner, loader):
     "The loader itself, or the one of that name."
+    if not hasattr(loader, "__iter__") or hasattr(loader, "shape"):
+        raise refuse("loader", type(loader).__name__, "train, valid, test, or batches of images")
     if not isinstance(loader, str): return loader
     found = getattr(self.loaders, check_choice("loader", loader, ["train", "valid", "test"]))
     if found is None:
@@ -459,7 +508,7 @@ def evaluate(
     loss, correct, n = total.tolist()
     return dict(loss=loss / n, accuracy=correct / n, correct=int(correct), n=int(n))
 
-# %% ../nbs/06_train.ipynb #361af38d
+# %% ../nbs/06_train.ipynb #c9f96c08
 @patch
 def predict(
     self: Learner,
@@ -468,6 +517,9 @@ def predict(
 ) -> torch.Tensor:  # float32 [N, C] on the CPU, rows sum to 1
     "Class probabilities of each image."
     one = isinstance(batches, torch.Tensor)
+    if one and not (batches.ndim == 4 and batches.is_floating_point()):
+        raise refuse("batches", f"{batches.dtype} {list(batches.shape)}", "float [B, 3, H, W]",
+                     "The loaders yield such batches, normalised.")
     loader = [(batches.to(self.device), None)] if one else self._loader(batches)
     with eval_mode(self.scored_model):
         return torch.cat([self._log_probs(xb, tta).exp().cpu() for xb, _ in loader])
@@ -547,7 +599,7 @@ def _step(self: Learner):
     self._emit("after_step")
     self._in_step = False
 
-# %% ../nbs/06_train.ipynb #c4bfdcf7
+# %% ../nbs/06_train.ipynb #a2831aae
 @patch
 def _record(self: Learner):
     "Note this batch without waiting for the device, then move a schedule that goes by batches."
@@ -556,16 +608,14 @@ def _record(self: Learner):
     sums["loss"].append(self.loss.detach())
     sums["correct"].append((self.logits.detach().argmax(1) == labels).sum())
     sums["n"].append(len(labels))
-    steps["lr"].append(float(group["lr"]))
+    steps["lr"].append(_unread(group["lr"]))
     steps["momentum"].append(group["momentum"] if "momentum" in group else group["betas"][0])
     if not self._in_step and self.schedule.interval == "step": self.scheduler.step()
     self.batch += 1
 
-def _numbers(values):
-    "Numbers and tensors as numbers: one wait for the device, however many there are."
-    tensors = [v for v in values if isinstance(v, torch.Tensor)]
-    return [v for v in values if not isinstance(v, torch.Tensor)] + (torch.stack(tensors).tolist()
-        if tensors else [])
+def _unread(rate):
+    "A rate as a number; a copy of it, if it is a tensor, which nobody waits for."
+    return rate.detach().clone().reshape(()) if torch.is_tensor(rate) else float(rate)
 
 @patch
 def running(
@@ -577,11 +627,12 @@ def running(
                         for k in ("loss", "correct", "n"))
     return dict(loss=float(loss @ n / n.sum()), accuracy=float(correct.sum() / n.sum()))
 
-# %% ../nbs/06_train.ipynb #741ddc99
+# %% ../nbs/06_train.ipynb #2bbabb51
 @patch
 def _finish_epoch(self: Learner):
     "Score, write the row, and move a schedule that goes by epochs or watches a figure."
     self._settle()
+    self._share_buffers()
     sums, trained = self._sums, time.perf_counter() - self._started
     n = sum(sums["n"])
     row = dict(epoch=self.epoch + 1, train_loss=float(np.dot(sums["loss"], sums["n"]) / n),
@@ -598,6 +649,12 @@ def _finish_epoch(self: Learner):
     self._move_schedule(row)
 
 @patch
+def _share_buffers(self: Learner):
+    "Score with the first process's batch statistics, whichever process scores."
+    for buffer in [*self.model.buffers(), *self.scored_model.buffers()] if self.world > 1 else ():
+        dist.broadcast(buffer, 0)
+
+@patch
 def _parts_to_score(self: Learner):
     "The validation part each epoch; the test set at the end, or as asked for."
     test = self.score_test == "epoch" or self.epoch + 1 >= self.until
@@ -608,6 +665,8 @@ def _parts_to_score(self: Learner):
 def _settle(self: Learner):
     "Turn what was noted since the last time into numbers, over all processes."
     new = {k: _numbers(v[self._settled:]) for k, v in self._sums.items()}
+    rates = self.history._steps["lr"]
+    if new["n"]: rates[-len(new["n"]):] = _numbers(rates[-len(new["n"]):])
     if self.world > 1 and new["n"]: new = _over_all(new, self.device)
     for k, v in new.items(): self._sums[k][self._settled:] = v
     self._settled = len(self._sums["n"])
@@ -673,7 +732,7 @@ def _polite_interrupt(learner):
     finally:
         if main: signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/06_train.ipynb #045c3052
+# %% ../nbs/06_train.ipynb #956274ae
 @patch
 def _plan(self: Learner, epochs, until):
     "Find out up to which epoch to train."
@@ -682,13 +741,13 @@ def _plan(self: Learner, epochs, until):
     if epochs is None and until is None and self.epoch >= self.until:
         raise refuse("fit", "no number of epochs", "fit(epochs) or fit(until=epoch)",
                      "No interrupted fit is left to go on with.")
-    self.until = until or (self.epoch + epochs if epochs else self.until)
+    self.until = int(until or (self.epoch + epochs if epochs else self.until))
     self.interrupted, self.stopping, self._in_step = False, "", False
 
 @patch
 def _prepare(self: Learner):
     "Seed, schedule, wrappers and hooks: what must be there before the first batch."
-    if self.epoch == self.batch == 0: set_seed(self.seed)
+    if self.epoch == self.batch == 0: self._seed_generators()
     self._build_schedule()
     if self.net is self.model: self.net = _wrap(self.model, self.device, self.world, self.compile)
     if self.world > 1: _check_processes(self.loaders.train, self.rank, self.world)
@@ -696,13 +755,29 @@ def _prepare(self: Learner):
     self._hooks = {e: [(c, getattr(c, e)) for c in mine if hasattr(c, e)] for e in EVENTS}
 
 @patch
+def _seed_generators(self: Learner):
+    "Seed this process: at the start of a run by its seed, else by (seed, step, rank)."
+    step = len(self.history._steps["lr"])
+    own = sample_seed(self.seed, step, self.rank) % 2**32
+    set_seed(own if step or self.rank else self.seed)
+
+@patch
 def _build_schedule(self: Learner):
     "Make the scheduler on the first fit."
     if self.scheduler is not None: return
     if self.schedule is None:
-        peak, epochs = self.optimizer.param_groups[0]["lr"], self.until
+        peak, epochs = float(self.optimizer.param_groups[0]["lr"]), self.until
         self.schedule = one_cycle(peak, epochs=epochs, peak_epoch=epochs / 4)
-    self.scheduler = self.schedule(self.optimizer, -(-len(self.loaders.train) // self.accumulate))
+    steps = -(-len(self.loaders.train) // self.accumulate)
+    with _tensors_stay(self.optimizer): self.scheduler = self.schedule(self.optimizer, steps)
+
+@contextmanager
+def _tensors_stay(optimizer):
+    "Rates that are tensors stay tensors where they are, though numbers are written inside."
+    before = [group["lr"] for group in optimizer.param_groups]
+    yield
+    for group, rate in zip(optimizer.param_groups, before):
+        if torch.is_tensor(rate): group["lr"] = torch.full_like(rate, float(group["lr"]))
 
 @patch
 def _score_at_early_end(self: Learner):
@@ -754,7 +829,7 @@ def _release(self: Learner):
     self.xb = self.yb = self.logits = self.loss = None
     self.optimizer.zero_grad(set_to_none=True)
 
-# %% ../nbs/06_train.ipynb #f73f9ebc
+# %% ../nbs/06_train.ipynb #b190d280
 def _explain(learner, error):
     "The error to raise for `error`: the same, or one that says what to do."
     text = str(error)
@@ -767,6 +842,10 @@ def _explain(learner, error):
     if "does not have a deterministic implementation" in text:
         return refuse("deterministic", text.split()[0], "operations with a repeatable result",
                       "Replace it, or use deterministic=False.")
+    loss = getattr(learner, "loss", None)
+    if isinstance(loss, torch.Tensor) and loss.numel() != 1:
+        return refuse("loss", f"one of shape {list(loss.shape)}", "a scalar",
+                      "Average over the batch.")
     logits, labels = getattr(learner, "logits", None), getattr(learner, "yb", None)
     if logits is None or labels is None or not _misfit(logits, labels): return error
     classes = int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1]
@@ -797,7 +876,7 @@ def _deterministic(on):
         torch.use_deterministic_algorithms(before[0])
         torch.backends.cudnn.benchmark = before[1]
 
-# %% ../nbs/06_train.ipynb #131aa494
+# %% ../nbs/06_train.ipynb #c18b978f
 def _wrap(model, device, world, compile):
     "The model as it is called in training: data parallel, compiled, or plain."
     net = model
@@ -805,7 +884,8 @@ def _wrap(model, device, world, compile):
         ids = [device] if device.type == "cuda" else None
         net = nn.parallel.DistributedDataParallel(net, device_ids=ids)
     if not compile: return net
-    return torch.compile(net, mode=None if compile in (True, "default") else compile)
+    mode = None if compile in (True, "default") else compile
+    return torch.compile(net, mode=mode, dynamic=False)
 
 # %% ../nbs/06_train.ipynb #6ce34dde
 @patch
@@ -823,7 +903,22 @@ def lr_find(
     return _lr_find(self.model, self.loss_func, optimizer, self.loaders.train,
                     **{"precision": self.precision.name} | options)
 
-# %% ../nbs/06_train.ipynb #aeed68bd
+# %% ../nbs/06_train.ipynb #559d8675
+def _place(name, path, folder=False):
+    "`path` as a Path, unless a folder is where a file is meant, or a file where a folder is."
+    good = isinstance(path, (str, Path))
+    if good and (not os.path.exists(path) or os.path.isdir(path) == folder): return Path(path)
+    raise refuse(name, path, f"the path of a {'folder' if folder else 'file'}", "Choose another.")
+
+@contextmanager
+def _writing(path):
+    "`atomic_write`, whose refusals are kind."
+    try:
+        with atomic_write(_place("path", path), "wb") as f: yield f
+    except OSError as error:
+        raise refuse("path", f"{path} ({error.strerror or error})", "a file that can be written",
+                     "Free the disk or choose another.") from error
+
 @patch
 def save(
     self: Learner,
@@ -835,7 +930,7 @@ def save(
                  mean=list(train.stats.mean), std=list(train.stats.std),
                  policy=train.policy.to_dict(), epoch=self.epoch)
     data = safetensors_bytes(self.weights(), metadata={k: json.dumps(v) for k, v in about.items()})
-    with atomic_write(path, "wb") as f: f.write(data)
+    with _writing(path) as f: f.write(data)
     return Path(path)
 
 # %% ../nbs/06_train.ipynb #d0c3017c
@@ -878,22 +973,41 @@ def check_weights(
                      f"{odd[0]} of shape {shape(mine, odd[0])}",
                          "Build the model with the options it was saved with.")
 
-# %% ../nbs/06_train.ipynb #31a28092
+# %% ../nbs/06_train.ipynb #e49620d2
+_PARTS = dict(epoch=int, batch=int, until=int, seed=int, elapsed=float, model=dict, optimizer=dict,
+              scaler=dict, rng=dict, sums=dict, rows=list, steps=dict, callbacks=list, data=dict,
+              schedule=(dict, type(None)), scheduler=(dict, type(None)))
+
+def _is_state(state):
+    "Whether all that `load_state_dict` needs is there, each part of its kind."
+    return (isinstance(state, dict) and state.get("format") == 1
+            and all(isinstance(state.get(k, ...), kind) for k, kind in _PARTS.items()))
+
 @patch
 def state_dict(self: Learner) -> dict:  # plain values and tensors only
     "All that decides how training goes on. Take it between batches, in every process."
     self._settle()
     elapsed = time.perf_counter() - self._started if self.batch else 0.0
+    rng, *others = self._all_generators()
     return dict(format=1, epoch=self.epoch, batch=self.batch, until=self.until, seed=self.seed,
                 elapsed=elapsed,
                 model=self.model.state_dict(), optimizer=self.optimizer.state_dict(),
                 scaler=self.scaler.state_dict(),
                 schedule=self.schedule and self.schedule.to_dict(),
                 scheduler=self.scheduler and _plain_state(self.scheduler),
-                rng=get_rng_state(), sums=self._sums,
+                rng=rng, others=others, sums=self._sums,
                 rows=list(self.history), steps=self.history._steps,
                 callbacks=[[type(c).__name__, c.state_dict()] for c in self.callbacks],
                 data=_data_dict(self), versions=versions())
+
+@patch
+def _all_generators(self: Learner):
+    "The generators' states, a list with one per process."
+    states = [get_rng_state()]
+    if self.world == 1: return states
+    states *= self.world
+    dist.all_gather_object(states, states[0])
+    return states
 
 def _plain_state(scheduler):
     "A scheduler's state without the functions that some of them put into it."
@@ -905,17 +1019,23 @@ def _data_dict(learner):
     return dict(images=len(loader.data),
                 batch=loader.batch_size * learner.world * learner.accumulate, seed=loader.seed)
 
-# %% ../nbs/06_train.ipynb #2e3a6030
+# %% ../nbs/06_train.ipynb #0f7d1756
 @patch
 def load_state_dict(
     self: Learner,
     state: dict,  # what `state_dict` returned
 ) -> None:
     "Stand exactly where `state` was taken."
+    if not _is_state(state):
+        raise refuse("checkpoint", type(state).__name__, "what state_dict returned")
     check_weights("checkpoint", state["model"], self.model.state_dict())
     if state["data"] != _data_dict(self):
         raise refuse("checkpoint", f"a run on {state['data']}",
                      f"the same data and step: {_data_dict(self)}", "Make the loaders as before.")
+    if not _fits(self.optimizer, state["optimizer"]["param_groups"]):
+        raise refuse("checkpoint", "the state of another optimizer",
+                     f"that of {type(self.optimizer).__name__} with these parameters",
+                     "Make the optimizer as before.")
     self.epoch, self.batch, self.until, self.seed = (state[k]
                                                      for k in ("epoch", "batch", "until", "seed"))
     self.batch = self.batch * state["data"]["batch"] // _data_dict(self)["batch"]
@@ -923,11 +1043,22 @@ def load_state_dict(
     self._settled = len(self._sums["n"])
     self.history = History(state["rows"], state["steps"])
     if state["schedule"]: self._load_schedule(state)
-    for part in ("model", "optimizer", "scaler"): getattr(self, part).load_state_dict(state[part])
+    with _tensors_stay(self.optimizer): self.optimizer.load_state_dict(state["optimizer"])
+    for part in ("model", "scaler"): getattr(self, part).load_state_dict(state[part])
     self._load_callbacks(state["callbacks"])
-    set_rng_state(state["rng"])
-    if self.rank:
-        torch.manual_seed(self.seed + 1_000_003 * self.rank + len(self.history._steps["lr"]))
+    self._load_generators([state["rng"], *state.get("others", ())])
+
+@patch
+def _load_generators(self: Learner, states):
+    "This process's generators as they were; seeded anew if there were more or fewer processes."
+    if len(states) == self.world: set_rng_state(states[self.rank])
+    else: self._seed_generators()
+
+def _fits(optimizer, groups):
+    "Whether saved parameter groups have the options and sizes of an optimizer's own."
+    size = lambda groups: [len(g["params"]) for g in groups]
+    return (size(groups) == size(optimizer.param_groups)
+            and all(optimizer.defaults.keys() <= g.keys() for g in groups))
 
 @patch
 def _load_schedule(self: Learner, state):
@@ -969,7 +1100,7 @@ def _keep_previous(path):
     except OSError: shutil.copyfile(path, temporary)  # a file system without links
     os.replace(temporary, path.with_suffix(".prev.ckpt"))
 
-# %% ../nbs/06_train.ipynb #2d076736
+# %% ../nbs/06_train.ipynb #781f9e66
 def read_checkpoint(
     path: str | Path,  # a .ckpt file
 ) -> dict:  # a learner's state
@@ -984,7 +1115,7 @@ def read_checkpoint(
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
         raise refuse("checkpoint", path, "a whole checkpoint",
                      f"It cannot be used ({first}).") from None
-    if isinstance(state, dict) and state.get("format") == 1: return state
+    if _is_state(state): return state
     raise refuse("checkpoint", path, "a checkpoint of a Learner",
                  "Other files of weights are read with load.")
 
@@ -1006,8 +1137,24 @@ def resume(
     self.load_state_dict(state)
     return self
 
-# %% ../nbs/06_train.ipynb #2c3d1aea
-class Checkpoint(Callback):
+# %% ../nbs/06_train.ipynb #7cc678a5
+class _Writer(Callback):
+    "A callback whose disk may be full, read-only or gone: it says so once, and tries again."
+    _warned = False
+
+    def _try(self, write):
+        "Whether `write` worked; training goes on in either case."
+        try: write()
+        except (OSError, EvaError) as error:
+            if not self._warned:
+                warnings.warn(f"{type(self).__name__}: cannot write ({error}); training goes on, "
+                              "and it tries again.", stacklevel=3)
+            self._warned = True
+            return False
+        self._warned = False
+        return True
+
+class Checkpoint(_Writer):
     "Keep last.ckpt (to go on from) and best.safetensors (to use) in a folder."
     order, state = 90, ("best",)
 
@@ -1025,15 +1172,17 @@ class Checkpoint(Callback):
                                 every_steps=every_steps).items():
             if value is not None:
                 check_number(name, value, 0, integer=name != "every_minutes", open_low=True)
-        self.folder, self.monitor, self.best = Path(folder), monitor, None
+        self.folder, self.monitor, self.best = _place("folder", folder, True), monitor, None
         self.every_epochs, self.every_steps = every_epochs, every_steps
         self.every_minutes = every_minutes
-        self._warned = False
 
     def before_fit(self, learner):  # the Learner that trains
         self._saved_at = time.monotonic()
-        if learner.rank: return
-        for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)  # after a kill
+        if learner.rank == 0: self._try(self._tidy)
+
+    def _tidy(self):
+        "Remove what a kill in the middle of writing has left."
+        for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)
 
     def after_batch(self, learner):  # the Learner that trains
         if learner._in_step: return
@@ -1072,19 +1221,6 @@ class Checkpoint(Callback):
         state = learner.state_dict()
         if learner.rank == 0: self._try(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
         self._saved_at = time.monotonic()
-
-    def _try(self, write):
-        "Whether `write` worked; if the disk refuses, warn once and let training go on."
-        try: write()
-        except OSError as error:
-            if not self._warned:
-                warnings.warn(
-                    f"Checkpoint: cannot write ({error}); training goes on, and it tries again.",
-                    stacklevel=3)
-            self._warned = True
-            return False
-        self._warned = False
-        return True
 
 def _silent(learner):
     return any(isinstance(c, Progress) and c.show == "off" for c in learner.callbacks)
@@ -1183,14 +1319,14 @@ class GradAccumulate(Callback):
     def attach(self, learner):  # the Learner that trains
         learner.accumulate = self.batches
 
-# %% ../nbs/06_train.ipynb #6b52371c
+# %% ../nbs/06_train.ipynb #c50e582d
 class EMA(Callback):
     "Score and save an exponential moving average of weights and buffers (PyTorch's AveragedModel)."
     def __init__(
         self,
         decay: float = 0.999,  # share of the average that stays at each step, in [0, 1)
     ):
-        self.decay = check_number("decay", decay, 0, 1)
+        self.decay = _below_one("decay", decay)
 
     def attach(self, learner):  # the Learner that trains
         self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
@@ -1207,22 +1343,22 @@ class EMA(Callback):
     def load_state_dict(self, state):  # what `state_dict` returned
         self._average.load_state_dict(state["average"])
 
-# %% ../nbs/06_train.ipynb #3126f5a8
+# %% ../nbs/06_train.ipynb #7e439311
 class LabelSmoothing(Callback):
     "Spread a share of each training label evenly over all classes (arXiv:1512.00567)."
     def __init__(
         self,
         share: float = 0.1,  # in [0, 1)
     ):
-        self.share = check_number("share", share, 0, 1)
+        self.share = _below_one("share", share)
 
     def before_batch(self, learner):  # the Learner that trains
         classes = len(learner.loaders.train.data.classes)
         rows = F.one_hot(learner.yb, classes).float() if learner.yb.ndim == 1 else learner.yb
         learner.yb = rows * (1 - self.share) + self.share / classes
 
-# %% ../nbs/06_train.ipynb #260c3563
-class HistoryCSV(Callback):
+# %% ../nbs/06_train.ipynb #6d8341db
+class HistoryCSV(_Writer):
     "Append each epoch's row to a CSV file."
     order, main_only = 70, True
 
@@ -1230,42 +1366,41 @@ class HistoryCSV(Callback):
         self,
         path: str | Path,  # the .csv file; missing folders are made
     ):
-        self.path = Path(path)
+        self.path = _place("path", path)
 
     def before_fit(self, learner):  # the Learner that trains
-        if not self.path.exists(): return
-        rows = _read_rows(self.path)
-        if learner.history and rows:
-            self._write([r for r in rows if int(r["epoch"]) <= learner.epoch])
-        elif rows: self.path.replace(_unused(self.path))
+        self._try(lambda: self._write(learner.history))
 
-    def after_epoch(self, learner):  # the Learner that trains
-        rows = _read_rows(self.path) if self.path.exists() else []
-        self._write([*rows, learner.history[-1]])
-
-    def after_fit(self, learner):  # the Learner that trains
-        if learner.history and self.path.exists():
-            self._write([*_read_rows(self.path)[:-1], learner.history[-1]])
+    after_epoch = after_fit = before_fit
 
     def _write(self, rows):
-        try:
-            with atomic_write(self.path) as f:
-                columns = list(dict.fromkeys(k for r in rows for k in r))
-                writer = csv.DictWriter(f, columns, lineterminator="\n")
-                writer.writeheader(), writer.writerows(rows)
-        except OSError as error:
-            warnings.warn(f"HistoryCSV: cannot write ({error}); training goes on.", stacklevel=3)
+        "The file with all rows of the run; one that is not of this run is moved aside first."
+        if self.path.exists() and not _same_run(self.path, rows):
+            aside = self.path.replace(_unused(self.path))
+            if rows: warnings.warn(f"HistoryCSV: {self.path.name} was damaged or of another run; "
+                                   f"it is now {aside.name}, all rows are written anew.")
+        if not rows: return
+        with atomic_write(self.path) as f:
+            writer = csv.DictWriter(f, list(dict.fromkeys(k for r in rows for k in r)),
+                                    lineterminator="\n")
+            writer.writeheader(), writer.writerows(rows)
 
-def _read_rows(path):
-    with open(path, newline="", encoding="utf-8") as f: return list(csv.DictReader(f))
+def _same_run(path, rows):
+    "Whether the file begins with these rows, or these rows with the file's."
+    try:
+        with open(path, newline="", encoding="utf-8") as f:
+            theirs = [(r["epoch"], r["train_loss"]) for r in csv.DictReader(f)]
+    except (KeyError, ValueError, csv.Error): return False
+    pairs = list(zip(theirs, ((str(r["epoch"]), str(r["train_loss"])) for r in rows)))
+    return bool(pairs) and all(a == b for a, b in pairs)
 
 def _unused(path):
     "The first name of the kind history.1.csv that is free."
     return next(p for n in range(1, 10**6)
                 if not (p := path.with_suffix(f".{n}{path.suffix}")).exists())
 
-# %% ../nbs/06_train.ipynb #4c7e056e
-class TensorBoard(Callback):
+# %% ../nbs/06_train.ipynb #59f5d58c
+class TensorBoard(_Writer):
     "Write scalars, a sheet of training images and, on request, histograms for TensorBoard."
     order, main_only = 75, True
 
@@ -1275,35 +1410,39 @@ class TensorBoard(Callback):
         images: int = 16,  # images of the first batch to show; 0 for none
         histograms: bool = False,  # whether to write each weight's distribution after each epoch
     ):
-        self.folder, self.images, self.histograms = Path(folder), check_number("images", images, 0,
-            integer=True), histograms
-        self._writer = None
+        self.folder, self.histograms = _place("folder", folder, True), histograms
+        self.images, self._writer = check_number("images", images, 0, integer=True), None
 
     def before_fit(self, learner):  # the Learner that trains
-        from torch.utils.tensorboard import SummaryWriter
         self._done = len(learner.history.steps["loss"])
+        self._try(self._open)
+
+    def _open(self):
+        from torch.utils.tensorboard import SummaryWriter
         self._writer = SummaryWriter(self.folder, purge_step=self._done or None)
 
     def after_loss(self, learner):  # the Learner that trains
-        if learner.epoch or learner.batch or not self.images: return
+        if learner.epoch or learner.batch or not (self.images and self._writer): return
         seen = denormalize(learner.xb[:self.images].float(), learner.loaders.train.stats)
-        self._writer.add_images("training images", seen, 0, dataformats="NHWC")
+        self._try(lambda: self._writer.add_images("training images", seen, 0, dataformats="NHWC"))
 
     def after_epoch(self, learner):  # the Learner that trains
-        steps, row = learner.history.steps, learner.history[-1]
-        for name in ("loss", "lr", "momentum"):
-            for k in range(self._done, len(steps["loss"])):
-                self._writer.add_scalar(f"batch/{name}", steps[name][k], k)
-        self._done = len(steps["loss"])
+        if not self._try(lambda: self._write(learner)): self._writer = None
+
+    def _write(self, learner):
+        if self._writer is None: self._open()
+        steps, row, done = learner.history.steps, learner.history[-1], self._done
+        for name, values in steps.items():
+            for k in range(done, len(values)): self._writer.add_scalar(f"batch/{name}", values[k], k)
         for name in (k for k in row if k.endswith(("_loss", "_accuracy", "_per_second"))):
-            self._writer.add_scalar(name.replace("_", "/", 1), row[name], self._done)
-        if self.histograms:
-            for name, p in learner.model.named_parameters():
-                self._writer.add_histogram(name, p.detach().float().cpu(), self._done)
+            self._writer.add_scalar(name.replace("_", "/", 1), row[name], len(steps["loss"]))
+        for name, p in learner.model.named_parameters() if self.histograms else ():
+            self._writer.add_histogram(name, p.detach().float().cpu(), len(steps["loss"]))
         self._writer.flush()
+        self._done = len(steps["loss"])
 
     def after_fit(self, learner):  # the Learner that trains
-        if self._writer: self._writer.close()
+        if self._writer: self._try(self._writer.close)
 
 # %% ../nbs/06_train.ipynb #e115028e
 class LivePlot(Callback):
@@ -1328,7 +1467,7 @@ class LivePlot(Callback):
         else: self._handle.update(figure)
         plt.close(figure)
 
-# %% ../nbs/06_train.ipynb #3fd7ba55
+# %% ../nbs/06_train.ipynb #3d8b111b
 class _Deployed(nn.Module):
     "Normalisation and net in one, for images float [B, 3, H, W] in [0, 1]."
     def __init__(self, model, stats):
@@ -1361,7 +1500,7 @@ def export_onnx(
     file = program.model_proto
     onnx.helper.set_model_props(file, {"classes": json.dumps(list(train.data.classes))})
     _check_onnx(file.SerializeToString(), net, images)
-    with atomic_write(path, "wb") as f: f.write(file.SerializeToString())
+    with _writing(path) as f: f.write(file.SerializeToString())
     return Path(path)
 
 @torch.no_grad()
@@ -1403,7 +1542,7 @@ def _check_processes(loader, rank, world):
                      f"{loader.batch_size}, which gives the processes {batches} batches",
                      "as many for each", "Use drop_last=True or another batch size.")
 
-# %% ../nbs/06_train.ipynb #ae1027ed
+# %% ../nbs/06_train.ipynb #53905bdd
 def launch(
     function,  # what each process runs; it enters `distributed()` itself
     *args,  # handed to `function`
@@ -1411,6 +1550,7 @@ def launch(
 ) -> None:
     "Run a function in several processes, from a notebook (accelerate's notebook_launcher)."
     check_number("processes", processes, 2, integer=True)
+    if not callable(function): raise refuse("function", function, "a function for each process")
     if torch.cuda.is_initialized():
         raise refuse("launch", "a notebook that has already used the GPU",
                      "a notebook whose GPU work is all inside the function",

@@ -8,7 +8,7 @@ __all__ = ['pointing_game', 'energy_inside', 'best_iou', 'blind_maps', 'bootstra
            'randomised', 'weight_randomisation', 'plot_randomisation', 'map_similarity', 'sensitivity',
            'plot_sensitivity', 'reach']
 
-# %% ../nbs/08b_trust.ipynb #1f09ed08
+# %% ../nbs/08b_trust.ipynb #d73467de
 import copy
 
 import matplotlib.pyplot as plt
@@ -18,14 +18,17 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .core import COLORS, check_choice, check_number, new_axes, refuse, unwrap
-from .gradcam import (METHODS, as_input, enlarged, grad_cam, spatial_layers, stage_layers,
-                             target_scores, untouched)
-from .interpret import normalized
+from .core import COLORS, check_choice, check_number, new_axes, refuse
+from .gradcam import (METHODS, as_input, call_model, choose_layers, enlarged, grad_cam,
+                             spatial_layers, stage_layers, target_scores, untouched)
+from .interpret import check_classifier, check_data, check_kind, normalized
 from .models import stages
 
-# %% ../nbs/08b_trust.ipynb #a44f6448
+# %% ../nbs/08b_trust.ipynb #5e3f676f
 def _check_maps(maps, masks):
+    "Maps as float and masks as bool, both on the CPU, if they belong together."
+    wanted = "a tensor [N, H, W]"
+    check_kind("maps", maps, torch.Tensor, wanted), check_kind("masks", masks, torch.Tensor, wanted)
     if maps.ndim != 3 or maps.shape != masks.shape:
         raise refuse("maps", f"shape {list(maps.shape)}",
                      f"[N, H, W] like the masks, {list(masks.shape)}", "Use enlarged(cams).")
@@ -69,13 +72,15 @@ def best_iou(
         if iou.mean() > best[1].mean(): best = (float(t), iou)
     return best
 
-# %% ../nbs/08b_trust.ipynb #5afefb54
+# %% ../nbs/08b_trust.ipynb #df8c7e6c
 def blind_maps(
     masks: torch.Tensor,  # bool `[N, H, W]`
     grid: tuple,  # `(h, w)` of the layer to compare with
     seed: int = 0,  # of the noise
 ) -> dict:  # name → float32 `[N, H, W]`: "noise", "centre", "mask"
     "Two maps that do not look at the image, and the mask as it looks on so coarse a grid."
+    check_kind("masks", masks, torch.Tensor, "a tensor [N, H, W]")
+    for side in grid: check_number("grid", side, 1, integer=True)
     n, *size = masks.shape
     enlarge = lambda m: F.interpolate(m, size, mode="bilinear", align_corners=False)[:, 0]
     noise = torch.rand(n, 1, *grid, generator=torch.Generator().manual_seed(seed))
@@ -84,7 +89,7 @@ def blind_maps(
     coarse = F.adaptive_avg_pool2d(masks[:, None].float(), grid)
     return {"noise": enlarge(noise), "centre": centre, "mask": enlarge(coarse)}
 
-# %% ../nbs/08b_trust.ipynb #9f425e63
+# %% ../nbs/08b_trust.ipynb #8804c2e9
 def bootstrap_interval(
     values,  # float `[N]`, one per image
     level: float = 0.95,  # coverage, above 0 and below 1
@@ -93,18 +98,28 @@ def bootstrap_interval(
 ) -> tuple:  # lower and upper end, floats
     "Percentile bootstrap interval of the mean."
     check_number("level", level, low=0, high=1 - 1e-9, open_low=True)
+    check_number("resamples", resamples, low=1, integer=True)
     values = np.asarray(values, dtype=float)
+    if values.ndim != 1 or not len(values):
+        raise refuse("values", f"shape {list(values.shape)}", "one number for each image, [N]")
     draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
     tail = 50 * (1 - level)
     return tuple(float(v) for v in np.percentile(values[draws].mean(1), [tail, 100 - tail]))
 
-# %% ../nbs/08b_trust.ipynb #fea12279
+# %% ../nbs/08b_trust.ipynb #33763c2b
 def _sample(data, stats, n, seed):
     "`n` images drawn by the seed: batch, classes, masks."
-    if data.masks is None:
+    check_number("n", n, low=1, integer=True)
+    if check_data(data).masks is None:
         raise refuse("data", "images without masks", "images with masks, as load_shapes makes them")
     which = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
     return normalized(data.images[which], stats), data.labels[which], data.masks[which]
+
+def _methods(methods):
+    "The methods as a list of at least one known name."
+    methods = [methods] if isinstance(methods, str) or methods is None else list(methods)
+    for method in methods or [None]: check_choice("method", method, METHODS)
+    return methods
 
 def _row(name, layer, grid, maps, masks):
     "One line of the table: three measures with their intervals."
@@ -128,9 +143,9 @@ def localisation(
     """How well each method's map lies on the object, beside maps that know nothing and the mask
     itself (on the grid of the last layer)."""
     xb, yb, masks = _sample(data, stats, n, seed)
-    layers, rows = layers or stage_layers(model, xb, 2), []
+    layers, rows = choose_layers(model, xb, layers or stage_layers(model, xb, 2)), []
     grid = spatial_layers(model, xb)[layers[-1]][1:]
-    for method in methods:
+    for method in _methods(methods):
         cams = grad_cam(model, xb, yb, layers, method)
         for layer in layers:
             maps = enlarged(cams, layer, kind="signed")
@@ -139,7 +154,7 @@ def localisation(
         rows.append(_row(name, "", grid, maps, masks))
     return pd.DataFrame(rows)
 
-# %% ../nbs/08b_trust.ipynb #bb43e280
+# %% ../nbs/08b_trust.ipynb #9e2d4fa7
 _MEASURES = dict(pointing="highest point on the object", energy="energy on the object", iou="IoU")
 _BLIND = {"noise": COLORS["muted"], "centre": COLORS["accent"], "mask": COLORS["valid"]}
 
@@ -163,6 +178,7 @@ def plot_localisation(
     axes=None,  # three Axes to draw on; None: new ones
 ):  # np.ndarray of three Axes
     "Pointing, energy and IoU with their intervals; dotted: maps that know nothing, and the mask."
+    check_kind("table", table, pd.DataFrame, "a table from localisation")
     names = [name for name in dict.fromkeys(table.method) if name not in _BLIND]
     if axes is None:
         _, axes = plt.subplots(1, 3, figsize=(9.5, 0.33 * len(names) + 1), sharey=True,
@@ -173,11 +189,19 @@ def plot_localisation(
     axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return np.asarray(axes)
 
-# %% ../nbs/08b_trust.ipynb #e1e23c80
+# %% ../nbs/08b_trust.ipynb #2c6afe28
 def _ranks(maps):
     "int64 `[N, H, W]`: 0 for the most important pixel; equal ones in reading order."
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     return order.argsort(dim=1).view(maps.shape)
+
+def _check_order(xb, maps):
+    "Refuse maps that are not of the size of the images."
+    check_kind("maps", maps, torch.Tensor, "a tensor [N, H, W]", "Use enlarged(cams).")
+    wanted = [len(xb), *xb.shape[2:]]
+    if list(maps.shape) != wanted:
+        raise refuse("maps", f"shape {list(maps.shape)}", f"{wanted}, a value for each pixel",
+                     "Use enlarged(cams).")
 
 def _first(rank, fraction):
     "bool `[N, 1, H, W]`: the pixels that come first."
@@ -203,10 +227,11 @@ def perturbation_curve(
     "The class's probability while pixels are removed, or added, in the order of the map."
     check_choice("kind", kind, ("deletion", "insertion"))
     check_number("steps", steps, low=1, integer=True)
-    model, rank, rows = unwrap(model), _ranks(maps), []
+    model, x, rows = check_classifier(model), as_input(model, xb), []
+    _check_order(x, maps)
+    rank = _ranks(maps)
     with untouched(model):
-        x = as_input(model, xb)
-        classes = target_scores(model(x), target)[1]
+        classes = target_scores(call_model(model, x), target)[1]
         deletion = kind == "deletion"
         start, end = (x, torch.zeros_like(x)) if deletion else (_blurred(x, x.shape[3] / 8), x)
         for fraction in torch.linspace(0, 1, steps + 1):
@@ -223,7 +248,7 @@ def curve_area(
     "Area under each curve by the trapezoid rule."
     return torch.trapezoid(curves, fractions, dim=1)
 
-# %% ../nbs/08b_trust.ipynb #c56709f2
+# %% ../nbs/08b_trust.ipynb #aaea6d71
 def plot_curves(
     curves: dict,  # name → (fractions `[S]`, values `[N, S]`), as `perturbation_curve` returns them
     ax=None,  # Axes to draw on; None: new ones
@@ -231,6 +256,7 @@ def plot_curves(
     ylabel: str = "probability, mean over images",  # beside the axis
 ):  # the Axes
     "Mean curves with a band of two standard errors, and their areas in the legend."
+    check_kind("curves", curves, dict, "name → (fractions [S], values [N, S])")
     ax = new_axes(ax)
     colours = list(plt.get_cmap("tab10").colors)
     for (name, (x, y)), colour in zip(curves.items(), colours):
@@ -241,7 +267,7 @@ def plot_curves(
     ax.legend(fontsize=7, framealpha=0.5)
     return ax
 
-# %% ../nbs/08b_trust.ipynb #20a3a7ac
+# %% ../nbs/08b_trust.ipynb #b8bb1c32
 def _near(v):
     "For each pixel of `v` `[N, C, H, W]` the weighted sum of its neighbours inside the image."
     p = F.pad(v, (1, 1, 1, 1))
@@ -268,13 +294,14 @@ def impute(
     tolerance: float = 1e-4,  # of the equations' residual, relative
 ) -> torch.Tensor:  # float `[N, C, H, W]`; the known pixels unchanged
     "Fill in pixels as the weighted mean of their neighbours, by conjugate gradients."
+    _check_order(xb, missing)
     if missing.flatten(1).all(1).any():
         raise refuse("missing", "an image without a known pixel", "at least one known")
     hole = missing[:, None].to(xb)
     degree, known = _near(torch.ones_like(hole)), xb * (1 - hole)
     return known + _solve(lambda v: hole * (degree * v - _near(v)), hole * _near(known), tolerance)
 
-# %% ../nbs/08b_trust.ipynb #23713da4
+# %% ../nbs/08b_trust.ipynb #480b68af
 def road(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -287,11 +314,13 @@ def road(
 ) -> torch.Tensor:  # float32 `[N, len(shares)]`, change of the score (logit); negative: it fell
     "Remove and debias: how the score changes when the most, or least, important pixels go."
     check_choice("first", first, ("most", "least"))
-    model, generator, rows = unwrap(model), torch.Generator().manual_seed(seed), []
+    for share in shares: check_number("share", share, 0, 1 - 1e-9)
+    model, x, rows = check_classifier(model), as_input(model, xb), []
+    _check_order(x, maps)
+    generator = torch.Generator().manual_seed(seed)
     rank = _ranks((maps if first == "most" else -maps).float().cpu())
     with untouched(model):
-        x = as_input(model, xb)
-        before, classes = target_scores(model(x), target)
+        before, classes = target_scores(call_model(model, x), target)
         for share in shares:
             gone = _first(rank, share).to(x.device)
             extra = noise * torch.randn(x.shape, generator=generator).to(x) * gone
@@ -311,12 +340,14 @@ def road_score(
     least, most = (road(model, xb, maps, target, f, **kwargs).mean(1) for f in ("least", "most"))
     return (least - most) / 2
 
-# %% ../nbs/08b_trust.ipynb #3b27e979
+# %% ../nbs/08b_trust.ipynb #a720a54e
 def rank_correlation(
     a: torch.Tensor,  # float `[N, h, w]`
     b: torch.Tensor,  # float `[N, h, w]`
 ) -> torch.Tensor:  # float `[N]`, -1 to 1; 0 where a map is constant
     "Spearman's rank correlation of each pair of maps; equal values share their mean rank."
+    if a.shape != b.shape or a.ndim != 3:
+        raise refuse("maps", f"shapes {list(a.shape)} and {list(b.shape)}", "two of [N, h, w]")
     def _centred(m):
         m = m.flatten(1).contiguous()
         ordered = m.sort(1).values
@@ -326,7 +357,7 @@ def rank_correlation(
     scale = (a.square().sum(1) * b.square().sum(1)).sqrt()
     return (a * b).sum(1) / scale.clamp(min=1e-12)
 
-# %% ../nbs/08b_trust.ipynb #7838a574
+# %% ../nbs/08b_trust.ipynb #531b53c7
 def _forget(module):
     "Fresh weights for one module: as when it was built, or, where that is unknown, shuffled."
     if hasattr(module, "reset_parameters"): return module.reset_parameters()
@@ -339,14 +370,16 @@ def randomised(
     seed: int = 0,  # of the new weights
 ) -> nn.Module:  # a copy with fresh weights in these parts, and statistics of BatchNorm reset
     "A copy of the model that has forgotten what it learnt in some of its parts."
-    model = copy.deepcopy(unwrap(model))
+    model = copy.deepcopy(check_classifier(model))
+    names = [name for name, _ in model.named_modules() if name]
+    for part in parts: check_choice("part", part, names)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         for part in parts:
             for module in model.get_submodule(part).modules(): _forget(module)
     return model
 
-# %% ../nbs/08b_trust.ipynb #ee4329e3
+# %% ../nbs/08b_trust.ipynb #27875779
 def weight_randomisation(
     model: nn.Module,  # any classifier; it is not changed
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -356,7 +389,7 @@ def weight_randomisation(
     seed: int = 0,  # of the random weights
 ) -> pd.DataFrame:  # a row per stage lost, from "nothing"; mean rank correlation of each method
     "Forget the stages from the last to the first, and compare the maps with the intact model's."
-    names, rows = list(stages(model))[::-1], {}
+    methods, names, rows = _methods(methods), list(stages(check_classifier(model)))[::-1], {}
     first = grad_cam(model, xb, target, layer, methods[0])
     maps = lambda net, m: grad_cam(net, xb, first.classes, first.layers[-1], m).pick()
     intact = {m: maps(model, m) for m in methods}
@@ -396,7 +429,7 @@ def map_similarity(
     b = grad_cam(other, xb, target, a.layers[-1], method)
     return rank_correlation(a.pick().cpu(), b.pick().cpu())
 
-# %% ../nbs/08b_trust.ipynb #97a26f93
+# %% ../nbs/08b_trust.ipynb #b10dd8b3
 def sensitivity(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -408,7 +441,7 @@ def sensitivity(
     seed: int = 0,  # of the changes
 ) -> torch.Tensor:  # float32 `[N]`, ≥ 0; 0 is perfectly stable
     "The largest relative change of each map under small random changes of the image."
-    check_number("radius", radius, low=0, open_low=True)
+    check_number("radius", radius, low=0, open_low=True), check_number("n", n, 1, integer=True)
     clean, changes = grad_cam(model, xb, target, layer, method), []
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n):
@@ -417,7 +450,7 @@ def sensitivity(
         changes.append((moved.pick() - clean.pick()).flatten(1).norm(dim=1))
     return torch.stack(changes).amax(0) / clean.pick().flatten(1).norm(dim=1).clamp(min=1e-12)
 
-# %% ../nbs/08b_trust.ipynb #6710dede
+# %% ../nbs/08b_trust.ipynb #803d9b21
 def plot_sensitivity(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -429,7 +462,7 @@ def plot_sensitivity(
 ):  # the Axes
     "Mean sensitivity of several methods over the size of the change, both on logarithmic axes."
     ax = new_axes(ax)
-    for method, colour in zip(methods, plt.get_cmap("tab10").colors):
+    for method, colour in zip(_methods(methods), plt.get_cmap("tab10").colors):
         values = [sensitivity(model, xb, target, method=method, radius=r, n=n).mean().item()
                   for r in radii]
         ax.plot(radii, values, "o-", ms=4, color=colour, label=method)
@@ -439,7 +472,7 @@ def plot_sensitivity(
     ax.legend(fontsize=8)
     return ax
 
-# %% ../nbs/08b_trust.ipynb #f03fe670
+# %% ../nbs/08b_trust.ipynb #12676c13
 def reach(
     model: nn.Module,  # any model
     size: tuple,  # `(H, W)` of the images, pixels
@@ -449,13 +482,16 @@ def reach(
     seed: int = 0,  # of the random image that is differentiated
 ) -> torch.Tensor:  # float32 `[H, W]`, 0 to 1: how strongly each pixel acts on the position
     "Which pixels act on one position of a layer's map: the size of the gradient there."
-    model, kept = unwrap(model), []
+    model, kept = check_classifier(model), []
     x = torch.randn(8, channels, *size, generator=torch.Generator().manual_seed(seed))
+    choose_layers(model, x, layer)
     keep = lambda module, args, out: kept.append(out.clone())
     watching = model.get_submodule(layer).register_forward_hook(keep)
     with watching, untouched(model), torch.enable_grad():
         x = as_input(model, x).requires_grad_()
-        model(x)
+        call_model(model, x)
+        for k, side in zip(position, kept[-1].shape[2:]):
+            check_number("position", k, 0, side - 1, integer=True)
         acts = kept[-1][:, :, position[0], position[1]]
         grad, = torch.autograd.grad(acts.square().sum(), x)
     strength = grad.abs().sum((0, 1)).float().cpu()

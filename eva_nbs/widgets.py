@@ -6,7 +6,7 @@
 __all__ = ['Control', 'Slide', 'Switch', 'Pick', 'Stop', 'Span', 'Tiles', 'Explorer', 'augment_explorer', 'lr_explorer',
            'schedule_explorer', 'gradcam_explorer', 'mistakes_explorer', 'TrainingDashboard', 'training_dashboard']
 
-# %% ../nbs/09_widgets.ipynb #ae23f55a
+# %% ../nbs/09_widgets.ipynb #9415482e
 import base64
 import html
 import inspect
@@ -30,10 +30,12 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from .augment import Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, draw_samples
-from .core import COLORS, EvaError, check_choice, check_number, new_axes, refuse, unwrap
+from .core import COLORS, EvaError, check_choice, check_number, new_axes, refuse
 from .data import channel_stats
-from .gradcam import METHODS, WEIGHTS, grad_cam, panel, stage_layers
-from .interpret import ORDERS, captions, mistakes, normalized, predict
+from .gradcam import METHODS, WEIGHTS, choose_layers, grad_cam, panel, stage_layers
+from .interpret import (ORDERS, captions, check_classifier, check_data, check_kind,
+                               check_predictions, check_stats, mistakes, normalized, predict)
+from .lr_finder import LRFind
 from .schedules import SCHEDULES, lr_curve, one_cycle, plot_schedule, warmup
 from .train import Callback, Checkpoint, write_checkpoint
 
@@ -183,7 +185,7 @@ def _png(image):
 
 def _base64(data): return base64.b64encode(data).decode()
 
-# %% ../nbs/09_widgets.ipynb #ef3d20c0
+# %% ../nbs/09_widgets.ipynb #ac1ebbd7
 class Explorer:
     "A picture that depends on some values, with a control for each: a widget, or plain."
     def __init__(
@@ -196,6 +198,9 @@ class Explorer:
         relevant=None,  # function (values) → names of the controls that matter now; None: all
         gallery=None,  # function (**values) → (uint8 [N,H,W,3], captions), for `Tiles`
     ):
+        for name, control in check_kind("controls", controls, dict, "name → Control").items():
+            check_kind(name, control, Control, "a Control", "For example Slide(0, 9, 1).")
+        if not callable(draw): raise refuse("draw", draw, "a function (figure, **values)")
         self.draw, self.controls, self.size, self.title = draw, controls, size, title
         self.groups, self.relevant, self.gallery = groups or {"": list(controls)}, relevant, gallery
         self.values = {name: control.value for name, control in controls.items()}
@@ -411,7 +416,7 @@ def _code(text, width=38):
     lines = textwrap.wrap(text, width, subsequent_indent="    ", break_long_words=False)
     return "\n".join(lines)
 
-# %% ../nbs/09_widgets.ipynb #6994defc
+# %% ../nbs/09_widgets.ipynb #d785c8aa
 def _policy(policy, parts, values):
     "The policy with what is switched off left out, and the parameters as they were moved."
     ops = dict(enumerate(policy.ops))
@@ -430,10 +435,11 @@ def augment_explorer(
     draws: int = 16,  # how many draws to show, 1 to 64
 ) -> Explorer:  # its `result` is the `Policy` as it stands
     "Pick an image, switch ops on and off, move their parameters, see what a net would be shown."
-    if not len(data): raise refuse("data", "no images", "at least one image")
-    check_number("draws", draws, 1, 64, integer=True)
-    policy = policy or Policy(PadCrop(4), HFlip(), Rotate(15), Cutout(8), Normalize())
-    parts, stats = _op_controls(policy, min(data.size)), stats or channel_stats(data)
+    check_data(data), check_number("draws", draws, 1, 64, integer=True)
+    if policy is None: policy = Policy(PadCrop(4), HFlip(), Rotate(15), Cutout(8), Normalize())
+    check_kind("policy", policy, Policy, "a Policy", "For example Policy(HFlip(), Normalize()).")
+    stats = channel_stats(data) if stats is None else check_stats(stats)
+    parts = _op_controls(policy, min(data.size))
     controls = dict(image=Slide(0, len(data) - 1, 0), seed=Slide(0, 99, 0))
     controls |= {name: c for part in parts.values() for name, (_, _, c) in part.items()}
     def _draw(figure, image, seed, **values):
@@ -467,14 +473,16 @@ def _judge(found, low, high):
         return f"{high:.2g} lies beyond the rise at {found.lr_max:.2g}: training may diverge"
     return f"{max(share, 0):.0%} of the loss's fall lies in this range"
 
-# %% ../nbs/09_widgets.ipynb #20b6aa1c
+# %% ../nbs/09_widgets.ipynb #80a3bd48
 def lr_explorer(
     found,  # the `LRFind` of a range test
     epochs: int = 24,  # of the training to begin with, 2 to 200
     peak_epoch: float = 5,  # epochs until its highest rate
 ) -> Explorer:  # its `result` is the one-cycle `Schedule` for the range
     "Drag the range over a finished range test, and see what it would train."
+    check_kind("found", found, LRFind, "an LRFind", "lr_find or learner.lr_find makes one.")
     check_number("epochs", epochs, 2, 200, integer=True)
+    check_number("peak_epoch", peak_epoch, 0.5, 100)
     rates = _rates(found.lrs[0], found.lrs[-1], found.lr_min, found.lr_max)
     low, high = sorted((float(found.lr_min), float(found.lr_max)))
     controls = dict(
@@ -570,10 +578,10 @@ def _ghost(ax, schedule, epochs, batches):
     seen = curve["epoch"] <= epochs
     ax.plot(curve["epoch"][seen], curve["lr"][seen], color=COLORS["muted"], lw=1.5, alpha=0.6)
 
-# %% ../nbs/09_widgets.ipynb #0c78a830
+# %% ../nbs/09_widgets.ipynb #af4586bb
 def _copy(model):
     "The model as it is now, for looking at only."
-    return deepcopy(unwrap(model)).eval().requires_grad_(True)
+    return deepcopy(check_classifier(model)).eval().requires_grad_(True)
 
 def _probabilities(model, xb):
     "Class probabilities float32 [C] of one image."
@@ -606,7 +614,7 @@ def _evidence_bar(figure, place):
     bar.ax.set_xticklabels(["none", "most evidence"], fontsize=7)
     bar.ax.tick_params(length=0, pad=2)
 
-# %% ../nbs/09_widgets.ipynb #93cd8b90
+# %% ../nbs/09_widgets.ipynb #8c25592c
 _QUICK = tuple(m for m in METHODS if m not in WEIGHTS)
 
 def _map(figure, place, image, cams, layer, opacity, classes):
@@ -624,10 +632,11 @@ def gradcam_explorer(
     methods=_QUICK,  # which of `METHODS` to offer
 ) -> Explorer:  # its `result` is the `CamResult` that is shown
     "Move through images, classes, layers and methods; see the map over the image."
-    if not len(data): raise refuse("data", "no images", "at least one image")
+    check_data(data), check_stats(stats)
+    methods = (methods,) if isinstance(methods, str) or not methods else tuple(methods)
     for name in methods: check_choice("method", name, METHODS)
     model, batch = _copy(model), lambda i: normalized(data.images[i:i + 1], stats)
-    layers = tuple(layers or stage_layers(model, batch(0)))
+    layers = tuple(choose_layers(model, batch(0), layers or stage_layers(model, batch(0))))
     said = lru_cache(64)(lambda i: _probabilities(model, batch(i)))
     look = lru_cache(64)(lambda i, k, layer, method: grad_cam(model, batch(i), k, layer, method))
     def _draw(figure, image, target, layer, method, opacity):
@@ -643,11 +652,11 @@ def gradcam_explorer(
     targets = ("predicted", "actual", *data.classes)
     controls = dict(
         image=Slide(0, len(data) - 1, 0), target=Pick(targets, "predicted", "class"),
-        layer=Pick(layers, layers[-1]), method=Pick(tuple(methods), methods[0]),
+        layer=Pick(layers, layers[-1]), method=Pick(methods, methods[0]),
         opacity=Slide(0, 1, 0.5, 0.05))
     return Explorer(_draw, controls, (8.2, 3.3), "activation map")
 
-# %% ../nbs/09_widgets.ipynb #c86ee344
+# %% ../nbs/09_widgets.ipynb #353aadf3
 def mistakes_explorer(
     model,  # a classifier; a copy of it as it is now is explored
     data,  # `ImageData`: what it is tried on
@@ -656,10 +665,9 @@ def mistakes_explorer(
     n: int = 24,  # pictures on a page
 ) -> Explorer:  # its `result` is the position in `data` of the mistake on view, or None
     "Filter and sort the mistakes of a model, click on one for its activation maps."
-    check_number("n", n, 1, 100, integer=True)
+    check_number("n", n, 1, 100, integer=True), check_data(data), check_stats(stats)
     model, preds = _copy(model), predict(model, data, stats) if preds is None else preds
-    if len(preds) != len(data):
-        raise refuse("preds", f"{len(preds)} predictions", f"{len(data)}, one for each image")
+    check_predictions(preds, data)
     batch = lambda i: normalized(data.images[i:i + 1], stats)
     page_of = lambda **values: _page(preds, n, **values)
     look = lru_cache(64)(lambda i, k, layer: grad_cam(model, batch(i), k, layer))
@@ -696,7 +704,7 @@ def _say(figure, text):
     "A sentence in place of a picture."
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12, color=COLORS["muted"])
 
-# %% ../nbs/09_widgets.ipynb #958852da
+# %% ../nbs/09_widgets.ipynb #a4cd6283
 class TrainingDashboard(Callback):
     "Live curves, rate and speed of a training, and a button that stops and saves it."
     order, main_only = 95, True
@@ -706,6 +714,7 @@ class TrainingDashboard(Callback):
         every: float = 1.0,  # seconds between two pictures, at least 0.1
         folder: str | Path = "stopped",  # where last.ckpt goes, if the learner has no `Checkpoint`
     ):
+        check_kind("folder", folder, (str, Path), "a folder's path")
         self.every, self.folder = check_number("every", every, 0.1, 3600), Path(folder)
         self._seen, self._running, self._pressed = [], False, False
         self._widget = self._handle = self._learner = None
