@@ -3,7 +3,7 @@
 # make slow       the tests of the slow cells (continuous integration runs them after `make test`)
 # make lab        JupyterLab on the notebooks
 # make browser    the widgets in JupyterLab in headless Chromium
-# make notebooks  run every notebook from top to bottom and keep its outputs
+# make notebooks  run every notebook from top to bottom (ONLY=nbs/21_assignment11.ipynb: that one)
 # make docs       the site, in _docs (needs Quarto)
 # make bench      30_benchmarks, side by side with the peers
 # make readme, make sidebar    files that are made from the notebooks
@@ -39,11 +39,11 @@ lab: $(VENV)/.dev
 browser: $(VENV)/.dev
 	@$(BIN)/python .ci/browser.py
 
+# by default into _notebooks, so that the outputs that are kept stay; KEEP=1 puts the new ones in their place
 notebooks: $(VENV)/.dev
-	@test -n "$$EVA_DATA" || { echo "make notebooks: set EVA_DATA to a folder of CIFAR-10 images, \
-	or 01_data loses the outputs of its cells that need them"; exit 2; }
-	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/[0-2]*.ipynb nbs/index.ipynb
-	$(BIN)/nbdev_clean
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute \
+	  $(if $(KEEP),--inplace,--output-dir _notebooks) $(or $(ONLY),nbs/[012]*.ipynb nbs/index.ipynb)
+	$(if $(KEEP),$(BIN)/nbdev_clean)
 
 docs: $(VENV)/.dev
 	@command -v quarto >/dev/null || { echo "make docs: Quarto is missing; see https://quarto.org"; exit 2; }
@@ -51,7 +51,7 @@ docs: $(VENV)/.dev
 	$(BIN)/python .ci/readme.py
 
 bench: $(VENV)/.peers
-	$(BIN)/jupyter nbconvert --to notebook --execute nbs/_30_benchmarks.ipynb --output 30_benchmarks.ipynb
+	TQDM_DISABLE=1 $(BIN)/jupyter nbconvert --to notebook --execute --inplace nbs/30_benchmarks.ipynb
 	$(BIN)/nbdev_clean --fname nbs/30_benchmarks.ipynb
 
 readme: $(VENV)/.dev

@@ -101,16 +101,28 @@ def check_width():
 
 
 def check_docments():
-    "every public parameter is documented on its own line"
+    "every public parameter and field is documented on its own line"
     bad = []
     for path in LIB.glob("[a-z]*.py"):
         lines = path.read_text().splitlines()
         tree = ast.parse("\n".join(lines))
-        for f in [n for owner in [tree, *tree.body] if isinstance(owner, (ast.Module, ast.ClassDef)) for n in owner.body]:
-            if not isinstance(f, ast.FunctionDef) or f.name.startswith("_"): continue
-            args = [a for a in f.args.posonlyargs + f.args.args + f.args.kwonlyargs if a.arg not in ("self", "cls")]
-            bad += [f"{path.stem}.{f.name}({a.arg})" for a in args if "#" not in lines[a.lineno - 1]]
-    if bad: raise Failure(f"write a comment behind each: {', '.join(bad[:6])} ({len(bad)} in all)")
+        classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
+        for owner in [tree, *classes]:
+            for f in owner.body:
+                if isinstance(f, ast.AnnAssign) and owner is not tree: named = [(f.target.id, f.lineno)]
+                elif isinstance(f, ast.FunctionDef) and (not f.name.startswith("_") or f.name == "__init__"):
+                    named = [(a.arg, a.lineno) for a in f.args.posonlyargs + f.args.args + f.args.kwonlyargs]
+                else: continue
+                where = ".".join(filter(None, [path.stem, getattr(owner, "name", ""), getattr(f, "name", "")]))
+                bad += [f"{where}({n})" for n, line in named if n not in ("self", "cls") and "#" not in lines[line - 1]]
+    if bad: raise Failure(f"write a comment behind each: {', '.join(bad[:12])} ({len(bad)} in all)")
+
+
+def check_results():
+    "the kept results are those of the recipes as they are"
+    if not list(ROOT.glob("results/*.json")): return
+    done = run(sys.executable, "-c", "from eva_nbs.results import read_results; read_results('results')")
+    if done.returncode: raise Failure(done.stderr.strip().splitlines()[-1])
 
 
 def check_upward():

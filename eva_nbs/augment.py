@@ -868,7 +868,7 @@ def _one_thread(_):
 class _Keys(list):
     "The sampler of a DataLoader that hands out whatever was put into this list."
 
-# %% ../nbs/02_augment.ipynb #8fcabb8c
+# %% ../nbs/02_augment.ipynb #1e66a5a9
 class Loader:
     "Batches of augmented images. What it yields depends only on the seed, the epoch and the index."
 
@@ -889,9 +889,7 @@ class Loader:
         channels_last: bool = True,  # memory format of the batches
     ):
         self.policy = Policy(Normalize()) if policy is None else policy
-        if not isinstance(self.policy, Policy):
-            raise refuse("policy", policy, "a Policy, such as Policy(HFlip(), Normalize())")
-        _check_data(data, stats)
+        _check_data(data, stats, self.policy)
         whole = functools.partial(check_number, integer=True)
         self.data, self.stats, self.seed = data, stats or channel_stats(data), whole("seed", seed)
         self.batch_size = whole("batch_size", batch_size, 1, 2**31)
@@ -934,8 +932,10 @@ class Loader:
 
     def __len__(self): return -(-self.n // self.batch_size)
 
-def _check_data(data, stats):
-    "Refuse what is no data, or no statistics."
+def _check_data(data, stats=None, policy=Policy()):
+    "Refuse what is no data, no statistics or no policy."
+    if not isinstance(policy, Policy):
+        raise refuse("policy", policy, "a Policy, such as Policy(HFlip(), Normalize())")
     if not isinstance(data, ImageData):
         remedy = "Splits have two: pass splits.train, or use make_loaders."
         raise refuse("data", type(data).__name__, "an ImageData", remedy)
@@ -1087,7 +1087,7 @@ def denormalize(
     x = (xb.detach().float().cpu() * std + mean) * 255
     return x.round().clamp(0, 255).to(torch.uint8).movedim(-3, -1).contiguous()
 
-# %% ../nbs/02_augment.ipynb #d9227b4a
+# %% ../nbs/02_augment.ipynb #4b70840b
 def draw_samples(
     policy: Policy,  # any policy; Mixup and CutMix are left out, since one image has no partner
     data: ImageData,  # where the image comes from
@@ -1098,6 +1098,7 @@ def draw_samples(
     engine: str = "auto",  # "batched", "albumentations" or "auto"
 ) -> torch.Tensor:  # uint8 [n,H,W,3]
     "One image as the net would see it in epochs 0 to n - 1."
+    _check_data(data, stats, policy)
     check_number("index", index, low=0, high=len(data) - 1, integer=True)
     check_choice("engine", engine, ["auto", "batched", "albumentations"])
     policy, stats = Policy(*policy.image_ops), stats or channel_stats(data)
@@ -1125,7 +1126,7 @@ def show_policy(
     titles = ["original", *[f"epoch {k}" for k in range(n)]]
     return show_images(torch.cat([data.images[index:index + 1], drawn]), titles, ncols, scale, axes)
 
-# %% ../nbs/02_augment.ipynb #678361ec
+# %% ../nbs/02_augment.ipynb #9797e215
 def show_op(
     op: Op,  # any op but an `External`, Mixup or CutMix
     data: ImageData,  # where the image comes from
@@ -1136,7 +1137,8 @@ def show_op(
     axes=None,  # at least n Axes to draw into; None makes a figure
 ) -> np.ndarray:  # of Axes
     "One image with an op over its range: the random number goes evenly from 0 to (almost) 1."
-    if isinstance(op, (External, Mixup)):
+    _check_data(data, stats)
+    if not isinstance(op, Op) or isinstance(op, (External, Mixup)):
         raise refuse("op", op, "an op of the batched engine, on images")
     moving = [d for d in op.draws if d != "on"] or op.draws
     if vary is not None: moving = [check_choice("vary", vary, op.draws)]
@@ -1155,7 +1157,7 @@ def _label(params, k):
     lines = [f"{name} {tell(v)}" for name, v in params.items() if differ(name)]
     return "\n".join(lines[:2])
 
-# %% ../nbs/02_augment.ipynb #d2f20bec
+# %% ../nbs/02_augment.ipynb #24a826f0
 def show_sheet(
     policy: Policy,  # any policy
     data: ImageData,  # where the images come from
@@ -1166,6 +1168,7 @@ def show_sheet(
     axes=None,  # at least classes · n Axes to draw into; None makes a figure
 ) -> np.ndarray:  # of Axes [classes, n]
     "Augmented samples of every class, a row for each class."
+    _check_data(data, stats, policy)
     order = epoch_order(len(data), seed)
     chosen = [order[data.labels[order] == c][:n] for c in range(data.num_classes)]
     short = [data.classes[c] for c, i in enumerate(chosen) if len(i) < n]

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['RECIPES', 'NORMS', 'RECIPE_SETS', 'OPTIONS', 'Recipe', 'parse_changes', 'get_recipe', 'Run', 'from_main',
            'augmented_sheet', 'plot_curves', 'plot_steps', 'draw_figures', 'describe_result', 'write_report',
-           'find_recipe', 'new_run', 'train_run', 'train_all', 'list_recipes', 'eva_train', 'eva_lr_find', 'eva_report',
-           'read_images', 'classify', 'eva_predict', 'eva_gradcam']
+           'find_recipe', 'new_run', 'train_run', 'train_all', 'list_recipes', 'eva_train', 'get_run', 'eva_lr_find',
+           'eva_report', 'read_images', 'classify', 'eva_predict', 'eva_gradcam']
 
 # %% ../nbs/10_experiments.ipynb #e103e827
 import base64, dataclasses, shlex, shutil, sys, warnings
@@ -154,7 +154,7 @@ def _recipes():
 
 RECIPES = {recipe.name: recipe for recipe in _recipes()}
 
-# %% ../nbs/10_experiments.ipynb #81bd5ecb
+# %% ../nbs/10_experiments.ipynb #2575f15f
 NORMS = ("batch", "layer", "group", "instance", "none")
 
 def _with_norm(norm):
@@ -164,7 +164,9 @@ def _with_norm(norm):
                                title=f"ResNet-18 with a plateau; normalisation: {norm}")
 
 RECIPES |= {f"norms_{norm}": _with_norm(norm) for norm in NORMS}
-RECIPE_SETS = dict(norms=tuple(f"norms_{norm}" for norm in NORMS))
+RECIPE_SETS = dict(norms=tuple(f"norms_{norm}" for norm in NORMS),
+                   assignments=("assignment11", "assignment11_resnetc", "session9", "assignment10",
+                                "assignment10_layernorm"))
 
 # %% ../nbs/10_experiments.ipynb #75bfe704
 @patch
@@ -183,12 +185,12 @@ def __str__(self: Recipe) -> str:
     lines = [f"{k:22} {v}" for k, v in self.facts().items()]
     return "\n".join([f"{self.name}: {self.title}", *lines, f"{'notes':22} {self.notes}"])
 
-# %% ../nbs/10_experiments.ipynb #0f0ffaed
+# %% ../nbs/10_experiments.ipynb #329d57ac
 @patch
 def diff(
     self: Recipe,
     other: Recipe,  # to compare with
-) -> pd.DataFrame:  # a row per fact that differs, a column per recipe; "–" where it has no such fact
+) -> pd.DataFrame:  # a row per fact that differs, a column per recipe; "–" for a missing fact
     "What differs between two recipes."
     mine, theirs = self.facts(), other.facts()
     keys = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
@@ -943,6 +945,32 @@ def eva_train(
     first = seed or 0
     each = [seed] if seeds == 1 else range(first, first + seeds)
     train_all(RECIPE_SETS.get(recipe, (recipe,)), each, **own, **changes)
+
+# %% ../nbs/10_experiments.ipynb #4c9e0b1e
+@patch
+def shortened(self: Recipe) -> Recipe:
+    "The recipe for a CPU and the embedded data: 8 epochs, a quarter of the width, batches of 64."
+    width = min(16, self.model_options.get("width", 64))
+    return self.adapted(epochs=min(8, self.epochs), width=width, valid=min(500, self.valid),
+                        batch_size=min(64, self.batch_size))
+
+def get_run(
+    recipe: str,  # a recipe's name
+    full: bool = False,  # the whole recipe, or the short version
+    data: str = "shapes",  # "shapes", "cifar10", "cifar100" or a folder of images
+    seed: int = 0,  # of everything random
+    out: str | Path = "runs",  # where runs are kept
+) -> Run:  # finished
+    "The newest run of this recipe, data and seed; trained to the end, or trained now."
+    wanted = get_recipe(recipe) if full else get_recipe(recipe).shortened()
+    runs = [Run(path.parent) for path in sorted(Path(out).glob(f"{recipe}-{seed}-*/config.json"))]
+    same = [r for r in runs if r.recipe == wanted and r.config["data"] == str(data)]
+    if not same:
+        config = dict(seed=seed, data=str(data), subset=None, engine="auto", precision="auto")
+        again = f"get_run({recipe!r}, full={full}, data={str(data)!r}, seed={seed})"
+        return train_run(lambda: Run.create(wanted, out, command=again, **config))
+    run = same[-1]
+    return run if (run.folder / "metrics.json").exists() else train_run(lambda: run)
 
 # %% ../nbs/10_experiments.ipynb #b593738b
 @call_parse

@@ -6,8 +6,8 @@
 __all__ = ['MAPS', 'WEIGHTS', 'METHODS', 'as_input', 'untouched', 'call_model', 'spatial_layers', 'stage_layers', 'auto_layer',
            'choose_layers', 'target_scores', 'Look', 'look', 'gradcam_map', 'gradcam_plus_plus_map', 'hirescam_map',
            'xgradcam_map', 'layercam_map', 'eigencam_map', 'scorecam_weights', 'ablationcam_weights', 'guided_backprop',
-           'CamResult', 'check_cams', 'enlarged', 'grad_cam', 'overlay', 'panel', 'show_cams', 'show_layers',
-           'show_mistake_cams']
+           'CamResult', 'check_cams', 'check_pair', 'enlarged', 'grad_cam', 'overlay', 'panel', 'show_cams',
+           'show_layers', 'show_mistake_cams']
 
 # %% ../nbs/08_gradcam.ipynb #e936eaec
 import sys, warnings, weakref
@@ -65,12 +65,13 @@ def untouched(
         for buffer, version, old in buffers:
             if buffer._version != version: buffer.data.copy_(old)
 
-# %% ../nbs/08_gradcam.ipynb #40ea22fd
+# %% ../nbs/08_gradcam.ipynb #f58d62c2
 def call_model(
     model: nn.Module,  # any model
     xb: torch.Tensor,  # float `[N, C, H, W]`, from `as_input`
 ):  # what the model returns
     "Call the model. Raises `EvaError` for a batch that it cannot take."
+    check_classifier(model), check_kind("xb", xb, torch.Tensor, "a tensor [N, C, H, W]")
     try: return model(xb)
     except torch.OutOfMemoryError: raise
     except RuntimeError as error:
@@ -88,6 +89,7 @@ def _misfit(model, xb, error):
     return refuse("xb", f"{xb.shape[1]} channels", f"{first.in_channels}, as the first layer has",
                   last if xb.shape[3] == first.in_channels else "")
 
+# %% ../nbs/08_gradcam.ipynb #4e6d88fe
 def _is_map(out):
     return isinstance(out, torch.Tensor) and out.ndim == 4 and out.shape[2] * out.shape[3] > 1
 
@@ -454,13 +456,26 @@ class CamResult:
         "Whether there is any evidence for the class at all."
         return (self.pick(layer) > 0).flatten(1).any(1)
 
-# %% ../nbs/08_gradcam.ipynb #52c3789d
+# %% ../nbs/08_gradcam.ipynb #3ddd120c
 def check_cams(
     cams,  # what came as maps
 ) -> CamResult:  # the same
     "The maps, if they are what `grad_cam` returns."
     return check_kind("cams", cams, CamResult, "a CamResult", "grad_cam(model, xb) makes them.")
 
+def check_pair(
+    name: str,  # of the argument, for the message
+    value,  # what came
+    low: int,  # the smallest that is allowed
+    high: tuple = (None, None),  # the largest, for each of the two; None: no bound
+) -> tuple:  # the two
+    "Two whole numbers for height and width, if they are in range."
+    if not isinstance(value, (tuple, list, torch.Size)) or len(value) != 2:
+        raise refuse(name, value, "two whole numbers, for height and width")
+    for v, most in zip(value, high): check_number(name, v, low, most, integer=True)
+    return tuple(value)
+
+# %% ../nbs/08_gradcam.ipynb #8e8cb6a4
 def enlarged(
     cams: CamResult,  # from `grad_cam`
     layer: str | None = None,  # one of its layers; None: the last
@@ -469,11 +484,9 @@ def enlarged(
 ) -> torch.Tensor:  # float32 `[N, H, W]`
     "The maps of a layer, enlarged bilinearly (pixel centres aligned, as in OpenCV)."
     check_choice("kind", kind, ("scaled", "rectified", "signed"))
-    cam, size = check_cams(cams).pick(layer), size or cams.size
-    if not isinstance(size, (tuple, list, torch.Size)) or len(size) != 2 or min(size) < 1:
-        raise refuse("size", size, "(H, W), two whole numbers of at least 1")
+    cam, size = check_cams(cams).pick(layer), check_pair("size", size or cams.size, 1)
     cam = cam if kind == "signed" else cam.clamp(min=0)
-    cam = F.interpolate(cam[:, None], tuple(size), mode="bilinear")[:, 0]
+    cam = F.interpolate(cam[:, None], size, mode="bilinear")[:, 0]
     if kind != "scaled": return cam
     return cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo(cam.dtype).tiny)
 
@@ -592,7 +605,7 @@ def panel(
     spread = (signed.max() - signed.min()).clamp(min=1e-12)
     return overlay(image, (signed - signed.min()) / spread, opacity, "Greys"), False
 
-# %% ../nbs/08_gradcam.ipynb #80e129b3
+# %% ../nbs/08_gradcam.ipynb #6e9075f2
 def _grid(n, ncols, width, height):
     "White figure with room for a caption below and a colour bar at the right; Axes without frames."
     nrows = -(-n // ncols)
@@ -644,17 +657,17 @@ def show_cams(
     check_number("ncols", ncols, 1, integer=True), check_kind("images", images, _MANY, "images")
     if len(images) != len(check_cams(cams)):
         raise refuse("images", f"{len(images)} of them", f"{len(cams)}, as in cams")
-    layer, ncols = layer or cams.layers[-1], min(ncols, len(images))
-    titles = _titles(titles, len(images))
-    fig, axes = _grid(len(images), ncols, 2.3 * scale, 1.35 * scale)
-    for i, ax in zip(range(len(images)), axes.flat):
-        shown, found = panel(images[i], cams, i, layer, opacity)
-        _imshow(ax, _beside(np.asarray(images[i]), shown))
-        ax.set_title(titles[i], fontsize=7, pad=2)
+    n, layer = len(images), layer or cams.layers[-1]
+    titles, ncols = _titles(titles, n), min(ncols, n)
+    panels = [panel(image, cams, i, layer, opacity) for i, image in enumerate(images)]
+    fig, axes = _grid(n, ncols, 2.3 * scale, 1.35 * scale)
+    for ax, image, title, (shown, found) in zip(axes.flat, images, titles, panels):
+        _imshow(ax, _beside(np.asarray(image), shown))
+        ax.set_title(title, fontsize=7, pad=2)
         if not found: ax.set_xlabel("no positive evidence", fontsize=7)
     return _finish(fig, axes, cams, [layer])
 
-# %% ../nbs/08_gradcam.ipynb #bb100348
+# %% ../nbs/08_gradcam.ipynb #d6ac1b76
 def show_layers(
     model: nn.Module,  # any classifier
     images,  # uint8 `[N, H, W, 3]`: the columns
@@ -668,6 +681,7 @@ def show_layers(
 ):  # np.ndarray of Axes [1 + layers, N]
     "Images as columns; the input and the maps of several layers as rows."
     xb, titles = normalized(images, stats), _titles(titles, len(images))
+    check_number("opacity", opacity, low=0, high=1)
     layers = choose_layers(model, xb, layers or stage_layers(model, xb))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the rows say how small the maps are

@@ -30,7 +30,7 @@ from .core import (COLORS, atomic_write, check_choice, check_number, eval_mode, 
                           pick_precision, refuse, unwrap)
 from .data import ImageData, show_images
 
-# %% ../nbs/07_interpret.ipynb #f77c4e7c
+# %% ../nbs/07_interpret.ipynb #dcdc2994
 def check_kind(
     name: str,  # of the argument, for the message
     value,  # what came
@@ -43,6 +43,7 @@ def check_kind(
     plain = value is None or isinstance(value, (str, int, float))
     raise refuse(name, repr(value) if plain else f"a {type(value).__name__}", allowed, do)
 
+# %% ../nbs/07_interpret.ipynb #fbf931c2
 def check_classifier(
     model,  # what came as a model
 ) -> nn.Module:  # the plain model, without the wrappers of DDP and torch.compile
@@ -325,19 +326,19 @@ def mistakes(
         found = found[preds.confidence[found].argsort(descending=most, stable=True)]
     return found[:n]
 
-# %% ../nbs/07_interpret.ipynb #cbfb46e2
+# %% ../nbs/07_interpret.ipynb #3df237bb
 def captions(
     preds: Predictions,  # what the model said
     which=None,  # positions in the data set; None: all
 ) -> list:  # of strings of two lines
     "For each image the actual class, the predicted one, and the probability given to it."
     n = len(check_predictions(preds))
-    which = range(n) if which is None else torch.as_tensor(which).reshape(-1).tolist()
+    which = range(n) if which is None else np.ravel(which).tolist()
     for i in which: check_number("position", i, -n, n - 1, integer=True)
     return [f"actual {preds.classes[preds.targets[i]]}\n"
             f"said {preds.classes[preds.labels[i]]} {preds.confidence[i]:.0%}" for i in which]
 
-# %% ../nbs/07_interpret.ipynb #552723f7
+# %% ../nbs/07_interpret.ipynb #9a1012fa
 def show_mistakes(
     preds: Predictions,  # what the model said
     data,  # the `ImageData` it was said about
@@ -351,6 +352,7 @@ def show_mistakes(
 ):  # np.ndarray of Axes, one per image; a single one with a note if there is no such mistake
     "A gallery of misclassified images, each with its actual and predicted class and probability."
     check_predictions(preds, check_data(data))
+    if ncols is not None: check_number("ncols", ncols, 1, integer=True)
     which = mistakes(preds, n, order, seed, actual, predicted)
     if len(which):
         return show_images(data.images[which], captions(preds, which), ncols=ncols, scale=scale)
@@ -570,13 +572,14 @@ def plot_times_wrong(
     ax.legend()
     return ax
 
-# %% ../nbs/07_interpret.ipynb #bfb33b2d
+# %% ../nbs/07_interpret.ipynb #fcb3eaf5
 def analyse(
     preds: Predictions,  # what the model said
     others=(),  # `Predictions` of the same images by models of other seeds
     n: int = 25,  # rows of the tables of top losses and of confused pairs, at most
 ) -> dict:  # name → DataFrame
     "Every table of this notebook, for one model; with others, how far they agree."
+    check_kind("others", others, (list, tuple), "a list of Predictions")
     low, high = accuracy_interval(preds)
     overview = dict(images=len(preds), wrong=len(preds.wrong), accuracy=preds.accuracy,
                     accuracy_low=low, accuracy_high=high, loss=preds.losses.double().mean().item(),
@@ -592,7 +595,7 @@ def analyse(
         tables["times_wrong"] = pd.DataFrame(dict(times_wrong=wrong)).rename_axis("index")
     return tables
 
-# %% ../nbs/07_interpret.ipynb #f76824c5
+# %% ../nbs/07_interpret.ipynb #7e4bed23
 def _worst(preds):
     "The weakest class, and the most frequent confusion, as filters for `mistakes`."
     table, counts = accuracy_per_class(preds), confusion(preds).values.copy()
@@ -610,7 +613,8 @@ def figures_of(
 ) -> dict:  # name → function without arguments that draws and returns Axes, one or an array
     "Every figure of this notebook, to be drawn when it is wanted."
     check_predictions(preds, check_data(data)), check_number("n", n, low=1, integer=True)
-    if others: _same_targets([preds, *others])
+    if check_kind("others", others, (list, tuple), "a list of Predictions"):
+        _same_targets([preds, *others])
     gallery = partial(partial, show_mistakes, preds, data, seed=seed, ncols=5)
     weakest, pair = _worst(preds)
     makers = dict(

@@ -5,8 +5,7 @@
 # %% auto #0
 __all__ = ['Result', 'mean_interval', 'Comparison', 'compare', 'markdown_table', 'keep_results', 'read_results', 'eva_compare']
 
-# %% ../nbs/11_results.ipynb #fed259f0
-import dataclasses
+# %% ../nbs/11_results.ipynb #56bfa87d
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
@@ -211,7 +210,7 @@ def to_markdown(self: Comparison) -> str:  # two tables, or one where there are 
     note = ["", f"All with {', '.join(self.shared)}."] if self.shared else []
     return "\n".join([markdown_table(self.table()), *more, *note])
 
-# %% ../nbs/11_results.ipynb #971159c3
+# %% ../nbs/11_results.ipynb #787e2ab9
 def keep_results(
     *items,  # as for `compare`; full-length runs of recipes as they are
     folder: str | Path = "results",  # where the files are; made if missing
@@ -221,7 +220,8 @@ def keep_results(
     for r in results:
         if r.changes or r.name not in RECIPES:
             received = r.name + _brackets(_words(r.changes.items()))
-            raise refuse("run", received, "a run of an unchanged recipe", "Train it without changes.")
+            allowed = "a run of an unchanged recipe"
+            raise refuse("run", received, allowed, "Train it without changes.")
     for name in dict.fromkeys(r.name for r in results):
         path = Path(folder) / f"{name}.json"
         kept = {r.seed: r for r in _read_file(path)} if path.exists() else {}
@@ -261,11 +261,11 @@ def _read_file(path):
     raise refuse("results", f"{path}, of another {', '.join(changed)}",
                  "results of the recipe as it is", "Train it again, or delete the file.")
 
-# %% ../nbs/11_results.ipynb #a73c9e82
+# %% ../nbs/11_results.ipynb #752aea1a
 @call_parse
 @command
 def eva_compare(
-    runs: Param("folders of runs; none: the kept results", str, opt=False, nargs="*") = None,
+    runs: Param("folders of runs", str, opt=False, nargs="*") = None,  # none: the kept results
     out: str = "compare.png",  # the picture of the curves
     keep: bool = False,  # add the runs to the folder results/ (full-length runs only)
 ):

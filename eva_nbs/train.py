@@ -9,11 +9,12 @@ __all__ = ['EVENTS', 'cross_entropy', 'nll_log_softmax', 'sgd', 'adamw', 'Histor
            'GradClip', 'GradAccumulate', 'EMA', 'LabelSmoothing', 'HistoryCSV', 'TensorBoard', 'LivePlot',
            'distributed', 'launch']
 
-# %% ../nbs/06_train.ipynb #364508d3
+# %% ../nbs/06_train.ipynb #854049c8
 import copy, csv, difflib, io, json, math, os, shutil, signal, sys, threading, time
 import traceback, warnings, zipfile
 from contextlib import contextmanager
 from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -469,7 +470,7 @@ def views(
     if tta != "flip+shift": return mirrored
     return mirrored + [_shift(v, by) for v in mirrored for by in (-1, 1)]
 
-# %% ../nbs/06_train.ipynb #16edc030
+# %% ../nbs/06_train.ipynb #419258df
 @patch
 @torch.no_grad()
 def _log_probs(self: Learner, xb, tta):
@@ -477,6 +478,13 @@ def _log_probs(self: Learner, xb, tta):
     with self.precision.autocast(): logits = [self.scored_model(v) for v in views(xb, tta)]
     logs = torch.stack([F.log_softmax(l.float(), dim=1) for l in logits])
     return logs[0] if len(logs) == 1 else logs.logsumexp(0) - math.log(len(logs))
+
+def _undisturbed(loader):
+    "Its batches; what worker processes draw when they start is not missed by the training."
+    batches = iter(loader)
+    with keep_rng(): first = list(islice(batches, 1))
+    yield from first
+    yield from batches
 
 @patch
 def _loader(self: Learner, loader):
@@ -499,7 +507,7 @@ def evaluate(
     loader, total = self._loader("test" if loader is None else loader), torch.zeros(3,
         dtype=torch.float64, device=self.device)
     with eval_mode(self.scored_model):
-        for xb, yb in loader:
+        for xb, yb in _undisturbed(loader):
             logs, labels = self._log_probs(xb, tta), yb if yb.ndim == 1 else yb.argmax(1)
             loss = F.nll_loss(logs, labels, reduction="sum").double()
             total += torch.stack([loss, (logs.argmax(1) == labels).sum().double(),
@@ -508,7 +516,7 @@ def evaluate(
     loss, correct, n = total.tolist()
     return dict(loss=loss / n, accuracy=correct / n, correct=int(correct), n=int(n))
 
-# %% ../nbs/06_train.ipynb #c9f96c08
+# %% ../nbs/06_train.ipynb #c2f4233c
 @patch
 def predict(
     self: Learner,
@@ -522,7 +530,7 @@ def predict(
                      "The loaders yield such batches, normalised.")
     loader = [(batches.to(self.device), None)] if one else self._loader(batches)
     with eval_mode(self.scored_model):
-        return torch.cat([self._log_probs(xb, tta).exp().cpu() for xb, _ in loader])
+        return torch.cat([self._log_probs(xb, tta).exp().cpu() for xb, _ in _undisturbed(loader)])
 
 # %% ../nbs/06_train.ipynb #d0934a21
 @patch
@@ -732,7 +740,7 @@ def _polite_interrupt(learner):
     finally:
         if main: signal.signal(signal.SIGINT, before)
 
-# %% ../nbs/06_train.ipynb #956274ae
+# %% ../nbs/06_train.ipynb #cb7d3bc0
 @patch
 def _plan(self: Learner, epochs, until):
     "Find out up to which epoch to train."
@@ -795,7 +803,7 @@ def _batches(self: Learner):
     self._started = time.perf_counter() - self._elapsed
     if self.batch == len(loader): return ()  # stopped between the last batch and the scoring
     if self.batch: loader.skip_to(self.batch)
-    return loader
+    return _undisturbed(loader)
 
 @patch
 def stop(
@@ -1399,7 +1407,7 @@ def _unused(path):
     return next(p for n in range(1, 10**6)
                 if not (p := path.with_suffix(f".{n}{path.suffix}")).exists())
 
-# %% ../nbs/06_train.ipynb #59f5d58c
+# %% ../nbs/06_train.ipynb #a61f9b1a
 class TensorBoard(_Writer):
     "Write scalars, a sheet of training images and, on request, histograms for TensorBoard."
     order, main_only = 75, True
@@ -1433,7 +1441,8 @@ class TensorBoard(_Writer):
         if self._writer is None: self._open()
         steps, row, done = learner.history.steps, learner.history[-1], self._done
         for name, values in steps.items():
-            for k in range(done, len(values)): self._writer.add_scalar(f"batch/{name}", values[k], k)
+            for k in range(done, len(values)):
+                self._writer.add_scalar(f"batch/{name}", values[k], k)
         for name in (k for k in row if k.endswith(("_loss", "_accuracy", "_per_second"))):
             self._writer.add_scalar(name.replace("_", "/", 1), row[name], len(steps["loss"]))
         for name, p in learner.model.named_parameters() if self.histograms else ():

@@ -8,7 +8,7 @@ __all__ = ['pointing_game', 'energy_inside', 'best_iou', 'blind_maps', 'bootstra
            'randomised', 'weight_randomisation', 'plot_randomisation', 'map_similarity', 'sensitivity',
            'plot_sensitivity', 'reach']
 
-# %% ../nbs/08b_trust.ipynb #d73467de
+# %% ../nbs/08b_trust.ipynb #18b71640
 import copy
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from .core import COLORS, check_choice, check_number, new_axes, refuse
-from .gradcam import (METHODS, as_input, call_model, choose_layers, enlarged, grad_cam,
-                             spatial_layers, stage_layers, target_scores, untouched)
+from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers, enlarged,
+                             grad_cam, spatial_layers, stage_layers, target_scores, untouched)
 from .interpret import check_classifier, check_data, check_kind, normalized
 from .models import stages
 
@@ -72,7 +72,7 @@ def best_iou(
         if iou.mean() > best[1].mean(): best = (float(t), iou)
     return best
 
-# %% ../nbs/08b_trust.ipynb #df8c7e6c
+# %% ../nbs/08b_trust.ipynb #c5766a3b
 def blind_maps(
     masks: torch.Tensor,  # bool `[N, H, W]`
     grid: tuple,  # `(h, w)` of the layer to compare with
@@ -80,7 +80,7 @@ def blind_maps(
 ) -> dict:  # name → float32 `[N, H, W]`: "noise", "centre", "mask"
     "Two maps that do not look at the image, and the mask as it looks on so coarse a grid."
     check_kind("masks", masks, torch.Tensor, "a tensor [N, H, W]")
-    for side in grid: check_number("grid", side, 1, integer=True)
+    grid = check_pair("grid", grid, 1)
     n, *size = masks.shape
     enlarge = lambda m: F.interpolate(m, size, mode="bilinear", align_corners=False)[:, 0]
     noise = torch.rand(n, 1, *grid, generator=torch.Generator().manual_seed(seed))
@@ -89,7 +89,7 @@ def blind_maps(
     coarse = F.adaptive_avg_pool2d(masks[:, None].float(), grid)
     return {"noise": enlarge(noise), "centre": centre, "mask": enlarge(coarse)}
 
-# %% ../nbs/08b_trust.ipynb #8804c2e9
+# %% ../nbs/08b_trust.ipynb #7b585b3c
 def bootstrap_interval(
     values,  # float `[N]`, one per image
     level: float = 0.95,  # coverage, above 0 and below 1
@@ -99,14 +99,14 @@ def bootstrap_interval(
     "Percentile bootstrap interval of the mean."
     check_number("level", level, low=0, high=1 - 1e-9, open_low=True)
     check_number("resamples", resamples, low=1, integer=True)
-    values = np.asarray(values, dtype=float)
-    if values.ndim != 1 or not len(values):
+    values = np.asarray(values)
+    if values.ndim != 1 or not len(values) or values.dtype.kind not in "fiub":
         raise refuse("values", f"shape {list(values.shape)}", "one number for each image, [N]")
     draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
     tail = 50 * (1 - level)
     return tuple(float(v) for v in np.percentile(values[draws].mean(1), [tail, 100 - tail]))
 
-# %% ../nbs/08b_trust.ipynb #33763c2b
+# %% ../nbs/08b_trust.ipynb #3b4c4238
 def _sample(data, stats, n, seed):
     "`n` images drawn by the seed: batch, classes, masks."
     check_number("n", n, low=1, integer=True)
@@ -115,10 +115,15 @@ def _sample(data, stats, n, seed):
     which = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
     return normalized(data.images[which], stats), data.labels[which], data.masks[which]
 
+def _several(name, values):
+    "The values as a list of at least one."
+    if isinstance(values, (list, tuple, np.ndarray)) and len(values): return list(values)
+    raise refuse(name, values, "a list of at least one")
+
 def _methods(methods):
-    "The methods as a list of at least one known name."
-    methods = [methods] if isinstance(methods, str) or methods is None else list(methods)
-    for method in methods or [None]: check_choice("method", method, METHODS)
+    "The methods as a list of known names."
+    methods = [methods] if isinstance(methods, str) else _several("methods", methods)
+    for method in methods: check_choice("method", method, METHODS)
     return methods
 
 def _row(name, layer, grid, maps, masks):
@@ -189,7 +194,7 @@ def plot_localisation(
     axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return np.asarray(axes)
 
-# %% ../nbs/08b_trust.ipynb #2c6afe28
+# %% ../nbs/08b_trust.ipynb #93a85d5b
 def _ranks(maps):
     "int64 `[N, H, W]`: 0 for the most important pixel; equal ones in reading order."
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
@@ -197,6 +202,7 @@ def _ranks(maps):
 
 def _check_order(xb, maps):
     "Refuse maps that are not of the size of the images."
+    check_kind("xb", xb, torch.Tensor, "a tensor [N, C, H, W]")
     check_kind("maps", maps, torch.Tensor, "a tensor [N, H, W]", "Use enlarged(cams).")
     wanted = [len(xb), *xb.shape[2:]]
     if list(maps.shape) != wanted:
@@ -240,12 +246,14 @@ def perturbation_curve(
             rows.append(probabilities.gather(1, classes[:, None])[:, 0].cpu())
     return torch.linspace(0, 1, steps + 1), torch.stack(rows, 1)
 
-# %% ../nbs/08b_trust.ipynb #cf768eb8
+# %% ../nbs/08b_trust.ipynb #be2f4f2c
 def curve_area(
     fractions: torch.Tensor,  # float `[S]`, from 0 to 1
     curves: torch.Tensor,  # float `[N, S]`
 ) -> torch.Tensor:  # float `[N]`: the mean height of each curve
     "Area under each curve by the trapezoid rule."
+    check_kind("fractions", fractions, torch.Tensor, "a tensor [S]")
+    check_kind("curves", curves, torch.Tensor, "a tensor [N, S]")
     return torch.trapezoid(curves, fractions, dim=1)
 
 # %% ../nbs/08b_trust.ipynb #aaea6d71
@@ -267,7 +275,7 @@ def plot_curves(
     ax.legend(fontsize=7, framealpha=0.5)
     return ax
 
-# %% ../nbs/08b_trust.ipynb #b8bb1c32
+# %% ../nbs/08b_trust.ipynb #9e170cc0
 def _near(v):
     "For each pixel of `v` `[N, C, H, W]` the weighted sum of its neighbours inside the image."
     p = F.pad(v, (1, 1, 1, 1))
@@ -294,14 +302,14 @@ def impute(
     tolerance: float = 1e-4,  # of the equations' residual, relative
 ) -> torch.Tensor:  # float `[N, C, H, W]`; the known pixels unchanged
     "Fill in pixels as the weighted mean of their neighbours, by conjugate gradients."
-    _check_order(xb, missing)
+    _check_order(xb, missing), check_number("tolerance", tolerance, 0, open_low=True)
     if missing.flatten(1).all(1).any():
         raise refuse("missing", "an image without a known pixel", "at least one known")
     hole = missing[:, None].to(xb)
     degree, known = _near(torch.ones_like(hole)), xb * (1 - hole)
     return known + _solve(lambda v: hole * (degree * v - _near(v)), hole * _near(known), tolerance)
 
-# %% ../nbs/08b_trust.ipynb #480b68af
+# %% ../nbs/08b_trust.ipynb #b77f602d
 def road(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -314,7 +322,8 @@ def road(
 ) -> torch.Tensor:  # float32 `[N, len(shares)]`, change of the score (logit); negative: it fell
     "Remove and debias: how the score changes when the most, or least, important pixels go."
     check_choice("first", first, ("most", "least"))
-    for share in shares: check_number("share", share, 0, 1 - 1e-9)
+    for share in _several("shares", shares): check_number("share", share, 0, 1 - 1e-9)
+    check_number("noise", noise, 0)
     model, x, rows = check_classifier(model), as_input(model, xb), []
     _check_order(x, maps)
     generator = torch.Generator().manual_seed(seed)
@@ -340,12 +349,13 @@ def road_score(
     least, most = (road(model, xb, maps, target, f, **kwargs).mean(1) for f in ("least", "most"))
     return (least - most) / 2
 
-# %% ../nbs/08b_trust.ipynb #a720a54e
+# %% ../nbs/08b_trust.ipynb #d7ea718d
 def rank_correlation(
     a: torch.Tensor,  # float `[N, h, w]`
     b: torch.Tensor,  # float `[N, h, w]`
 ) -> torch.Tensor:  # float `[N]`, -1 to 1; 0 where a map is constant
     "Spearman's rank correlation of each pair of maps; equal values share their mean rank."
+    for m in (a, b): check_kind("maps", m, torch.Tensor, "a tensor [N, h, w]")
     if a.shape != b.shape or a.ndim != 3:
         raise refuse("maps", f"shapes {list(a.shape)} and {list(b.shape)}", "two of [N, h, w]")
     def _centred(m):
@@ -357,7 +367,7 @@ def rank_correlation(
     scale = (a.square().sum(1) * b.square().sum(1)).sqrt()
     return (a * b).sum(1) / scale.clamp(min=1e-12)
 
-# %% ../nbs/08b_trust.ipynb #531b53c7
+# %% ../nbs/08b_trust.ipynb #3fd78e67
 def _forget(module):
     "Fresh weights for one module: as when it was built, or, where that is unknown, shuffled."
     if hasattr(module, "reset_parameters"): return module.reset_parameters()
@@ -372,6 +382,7 @@ def randomised(
     "A copy of the model that has forgotten what it learnt in some of its parts."
     model = copy.deepcopy(check_classifier(model))
     names = [name for name, _ in model.named_modules() if name]
+    check_kind("parts", parts, (list, tuple, dict), "names of modules")
     for part in parts: check_choice("part", part, names)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -399,12 +410,13 @@ def weight_randomisation(
                       for m in methods}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("lost")
 
-# %% ../nbs/08b_trust.ipynb #0e1b556c
+# %% ../nbs/08b_trust.ipynb #30cda22b
 def plot_randomisation(
     table: pd.DataFrame,  # from `weight_randomisation`
     ax=None,  # Axes to draw on; None: new ones
 ):  # the Axes
     "How much of each method's maps survives as the model forgets; lines that stay high fail."
+    check_kind("table", table, pd.DataFrame, "a table from weight_randomisation")
     ax = new_axes(ax)
     for (name, column), colour in zip(table.items(), plt.get_cmap("tab10").colors):
         ax.plot(range(len(table)), column, "o-", ms=4, color=colour, label=name)
@@ -450,7 +462,7 @@ def sensitivity(
         changes.append((moved.pick() - clean.pick()).flatten(1).norm(dim=1))
     return torch.stack(changes).amax(0) / clean.pick().flatten(1).norm(dim=1).clamp(min=1e-12)
 
-# %% ../nbs/08b_trust.ipynb #803d9b21
+# %% ../nbs/08b_trust.ipynb #0211a793
 def plot_sensitivity(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -461,7 +473,7 @@ def plot_sensitivity(
     ax=None,  # Axes to draw on; None: new ones
 ):  # the Axes
     "Mean sensitivity of several methods over the size of the change, both on logarithmic axes."
-    ax = new_axes(ax)
+    ax, radii = new_axes(ax), _several("radii", radii)
     for method, colour in zip(_methods(methods), plt.get_cmap("tab10").colors):
         values = [sensitivity(model, xb, target, method=method, radius=r, n=n).mean().item()
                   for r in radii]
@@ -472,7 +484,7 @@ def plot_sensitivity(
     ax.legend(fontsize=8)
     return ax
 
-# %% ../nbs/08b_trust.ipynb #12676c13
+# %% ../nbs/08b_trust.ipynb #4adca11d
 def reach(
     model: nn.Module,  # any model
     size: tuple,  # `(H, W)` of the images, pixels
@@ -482,17 +494,18 @@ def reach(
     seed: int = 0,  # of the random image that is differentiated
 ) -> torch.Tensor:  # float32 `[H, W]`, 0 to 1: how strongly each pixel acts on the position
     "Which pixels act on one position of a layer's map: the size of the gradient there."
-    model, kept = check_classifier(model), []
+    model, kept, size = check_classifier(model), [], check_pair("size", size, 1)
+    check_number("channels", channels, 1, integer=True)
     x = torch.randn(8, channels, *size, generator=torch.Generator().manual_seed(seed))
-    choose_layers(model, x, layer)
+    check_choice("layer", layer, spatial_layers(model, x))
     keep = lambda module, args, out: kept.append(out.clone())
     watching = model.get_submodule(layer).register_forward_hook(keep)
     with watching, untouched(model), torch.enable_grad():
         x = as_input(model, x).requires_grad_()
         call_model(model, x)
-        for k, side in zip(position, kept[-1].shape[2:]):
-            check_number("position", k, 0, side - 1, integer=True)
-        acts = kept[-1][:, :, position[0], position[1]]
+        h, w = kept[-1].shape[2:]
+        row, column = check_pair("position", position, 0, (h - 1, w - 1))
+        acts = kept[-1][:, :, row, column]
         grad, = torch.autograd.grad(acts.square().sum(), x)
     strength = grad.abs().sum((0, 1)).float().cpu()
     return strength / strength.max().clamp(min=1e-30)

@@ -614,7 +614,7 @@ def _evidence_bar(figure, place):
     bar.ax.set_xticklabels(["none", "most evidence"], fontsize=7)
     bar.ax.tick_params(length=0, pad=2)
 
-# %% ../nbs/09_widgets.ipynb #8c25592c
+# %% ../nbs/09_widgets.ipynb #e0cf9522
 _QUICK = tuple(m for m in METHODS if m not in WEIGHTS)
 
 def _map(figure, place, image, cams, layer, opacity, classes):
@@ -633,7 +633,7 @@ def gradcam_explorer(
 ) -> Explorer:  # its `result` is the `CamResult` that is shown
     "Move through images, classes, layers and methods; see the map over the image."
     check_data(data), check_stats(stats)
-    methods = (methods,) if isinstance(methods, str) or not methods else tuple(methods)
+    methods = tuple(methods) if isinstance(methods, (list, tuple)) and methods else (methods,)
     for name in methods: check_choice("method", name, METHODS)
     model, batch = _copy(model), lambda i: normalized(data.images[i:i + 1], stats)
     layers = tuple(choose_layers(model, batch(0), layers or stage_layers(model, batch(0))))
