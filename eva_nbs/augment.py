@@ -1013,7 +1013,7 @@ def _mix(self: Loader, x, y, index, mine, epoch):
     params = op.params(hash_uniform(self.seed, epoch, index[:, None], slots), frame)
     return op.mix(x[own], y[own], x[partner], y[partner], params)
 
-# %% ../nbs/02_augment.ipynb #b3a78b5b
+# %% ../nbs/02_augment.ipynb #fbead2c1
 @patch
 def _pixels(self: Loader, wanted, epoch, turn):
     "Augmented float images for each tensor of indices."
@@ -1039,6 +1039,7 @@ def _from_workers(self: Loader, wanted, epoch, turn):
         self._pool = torch.utils.data.DataLoader(
             _Work(self._engine, self._images), sampler=self._keys, batch_size=None,
             num_workers=self.workers, persistent_workers=True, worker_init_fn=_one_thread,
+            generator=torch.Generator(),  # its own: else it draws from ours
             pin_memory=self.device.type == "cuda")
     self._keys[:] = [(index, epoch) for index in wanted]
     for x in self._pool:

@@ -402,14 +402,15 @@ def accuracy_per_class(
     numbers = dict(n=n, right=right, accuracy=share, low=low, high=high)
     return pd.DataFrame({"class": preds.classes, **numbers})
 
-# %% ../nbs/07_interpret.ipynb #761cedc7
+# %% ../nbs/07_interpret.ipynb #7285bcec
 def plot_accuracy_per_class(
     preds: Predictions,  # what the model said
     ax=None,  # Axes to draw on; None: new ones
 ):  # the Axes
     "A bar per class with its 95 % interval; the dashed line is the accuracy over all images."
     table = accuracy_per_class(preds)
-    ax = new_axes(ax, figsize=(5, 0.9 + 0.27 * len(table)))
+    ax = new_axes(ax, figsize=(5, 0.9 + (0.27 if len(table) <= 25 else 0.18) * len(table)))
+    ax.tick_params(axis="y", labelsize=None if len(table) <= 25 else 7)
     share = 100 * table[["accuracy", "low", "high"]].fillna(0)
     whiskers = np.stack([share.accuracy - share.low, share.high - share.accuracy]).clip(min=0)
     ax.barh(table["class"], share.accuracy, color=COLORS["train"], xerr=whiskers,
@@ -417,8 +418,8 @@ def plot_accuracy_per_class(
     for i, value in enumerate(share.accuracy):
         ax.text(1, i, f"{value:.0f}", va="center", color="white", fontsize=8, fontweight="bold")
     ax.axvline(100 * preds.accuracy, ls="--", color=COLORS["accent"])
-    ax.invert_yaxis()
-    ax.set(xlim=(0, 100), xlabel="accuracy, % (whiskers: 95 % interval; dashed: all classes)")
+    ax.set(xlim=(0, 100), ylim=(len(table) - 0.4, -0.6),
+           xlabel="accuracy, % (whiskers: 95 % interval; dashed: all classes)")
     ax.grid(visible=False, axis="y")
     return ax
 
@@ -434,7 +435,7 @@ def confusion(
                          pd.Index(preds.classes, name="predicted"))
     return table.div(table.sum(axis=1).clip(lower=1), axis=0) if normalize else table
 
-# %% ../nbs/07_interpret.ipynb #7be430e3
+# %% ../nbs/07_interpret.ipynb #dd20c8f2
 def plot_confusion(
     preds: Predictions,  # what the model said
     normalize: bool = True,  # shares of each actual class in %, instead of counts
@@ -442,15 +443,16 @@ def plot_confusion(
 ):  # the Axes
     "The confusion matrix as a picture: the diagonal is right, every dark cell off it a habit."
     table = confusion(preds, normalize) * (100 if normalize else 1)
-    c = len(table)
-    ax = new_axes(ax, figsize=(1.6 + 0.45 * c, 1.2 + 0.42 * c))
+    c, cell = len(table), 0.45 if len(table) <= 25 else 0.14
+    ax = new_axes(ax, figsize=(1.6 + cell * c, 1.2 + 0.93 * cell * c))
     ax.imshow(table, cmap="Blues", vmin=0, vmax=100 if normalize else None)
     half = table.values.max() / 2
     for i, j in zip(*np.nonzero(table.values) if c <= 25 else ((), ())):
         ax.text(j, i, f"{table.values[i, j]:.0f}", ha="center", va="center", fontsize=8,
                 color="white" if table.values[i, j] > half else "black")
-    ax.set_xticks(range(c), preds.classes, rotation=60, ha="right", rotation_mode="anchor")
-    ax.set_yticks(range(c), preds.classes)
+    look = dict(rotation=60) if c <= 25 else dict(rotation=90, va="center", fontsize=7)
+    ax.set_xticks(range(c), preds.classes, ha="right", rotation_mode="anchor", **look)
+    ax.set_yticks(range(c), preds.classes, fontsize=look.get("fontsize"))
     ax.set(xlabel="predicted", ylabel="actual",
            title="% of each actual class" if normalize else "number of images")
     ax.grid(False)
