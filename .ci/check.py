@@ -156,6 +156,8 @@ def check_form():
         kind, first = cells(path)[0]
         if kind != "markdown" or not re.fullmatch(r"# .+\n\n> .+\n?", first):
             raise Failure(f"{path.name}: the first cell is '# Title', an empty line, '> summary' and no more: nbdev drops the rest")
+        outputs = [o for c in json.loads(path.read_text())["cells"] for o in c.get("outputs", [])]
+        if any(o["output_type"] == "error" for o in outputs): raise Failure(f"{path.name} keeps an error: run it again")
         for kind, source in cells(path):
             for line in re.findall(r"^#\|\s*([\w-]+)", source if kind == "code" else "", re.M):
                 if line not in DIRECTIVES: raise Failure(f"{path.name}: unknown directive '#| {line}'; mend its spelling")

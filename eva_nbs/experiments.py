@@ -41,7 +41,7 @@ from .schedules import SCHEDULES, plot_schedule
 from .train import (L1, Checkpoint, HistoryCSV, Learner, TensorBoard, check_weights,
                            cross_entropy, distributed, nll_log_softmax, read_weights, sgd)
 
-# %% ../nbs/10_experiments.ipynb #35849ecc
+# %% ../nbs/10_experiments.ipynb #ea5fb5f3
 @dataclass(frozen=True)
 class Recipe:
     "Everything that decides a training, but for the data, the seed and the machine."
@@ -73,11 +73,10 @@ class Recipe:
         check_number("width", width, low=1, high=1024, integer=True)
         check_number("valid", self.valid, low=0, integer=True)
         check_number("weight_decay", self.weight_decay, low=0), check_number("l1", self.l1, low=0)
-        check_number("momentum", self.momentum, low=0, high=1)
+        check_number("momentum", self.momentum, low=0, high=0.9999)
         check_choice("schedule", self.schedule, SCHEDULES), check_choice("loss", self.loss, LOSSES)
         check_choice("model", self.model, MODELS)
-        allowed = signature(SCHEDULES[self.schedule]).parameters
-        for key in self.schedule_options: check_choice("schedule option", key, allowed)
+        self._check_options()
         for name in ("lr_min", "lr_max"):
             if getattr(self, name) != "find":
                 check_number(name, getattr(self, name), low=0, open_low=True)
@@ -88,9 +87,19 @@ class Recipe:
         for key, kind in kinds.items():
             value = getattr(self, key)
             if not isinstance(value, kind): raise refuse(key, value, f"a {kind.__name__}")
+            if kind is dict: object.__setattr__(self, key, dict(value))  # nobody else's
 
-# %% ../nbs/10_experiments.ipynb #1246875d
+    def _check_options(self):
+        allowed = {"schedule": SCHEDULES[self.schedule], "model": MODELS[self.model]}
+        for what, function in allowed.items():
+            names = [k for k in signature(function).parameters if k not in _NOT_OPTIONS]
+            for key in getattr(self, f"{what}_options"): check_choice(f"{what} option", key, names)
+        if "plateau" in self.schedule and not self.valid:
+            raise refuse("valid", 0, f"1 or more, since {self.schedule} watches a validation loss")
+
+# %% ../nbs/10_experiments.ipynb #2e568858
 LOSSES = dict(cross_entropy=cross_entropy, nll=nll_log_softmax)
+_NOT_OPTIONS = ("epochs", "lr", "lr_min", "lr_max", "num_classes")  # said elsewhere
 NAMED_DATA = ("shapes", "cifar10", "cifar100")
 
 # %% ../nbs/10_experiments.ipynb #fbb95532
@@ -115,7 +124,7 @@ def from_dict(
         if key not in d: raise refuse("recipe", f"no {key}", f"all of {', '.join(required)}")
     return cls(**d | dict(policy=Policy.from_dict(d["policy"])))
 
-# %% ../nbs/10_experiments.ipynb #2048ca28
+# %% ../nbs/10_experiments.ipynb #75c4839b
 def _recipes():
     "The recipes that come with the library."
     one_cycle = dict(schedule="one_cycle", schedule_options=dict(peak_epoch=5), batch_size=512)
@@ -146,7 +155,7 @@ def _recipes():
                  schedule_options=dict(factor=0.1, patience=2, threshold=0.001), valid=2500,
                  notes="Source: SGD, rate 0.03. Chosen here: Nesterov momentum 0.9, 5°, 8 pixels.")
 
-    yield Recipe("quick", "A minute on a laptop: assignment11, smaller in everything",
+    yield Recipe("quick", "assignment11, smaller in everything",
                  "custom_resnet", Policy(PadCrop(4), HFlip(), Cutout(8), Normalize()), "one_cycle",
                  epochs=8, batch_size=64, model_options=scaled | dict(width=16),
                  schedule_options=dict(peak_epoch=2),
@@ -197,7 +206,7 @@ def diff(
     rows = [[facts.get(k, "–") for facts in (mine, theirs)] for k in keys]
     return pd.DataFrame(rows, index=keys, columns=[self.name, other.name], dtype=object)
 
-# %% ../nbs/10_experiments.ipynb #250061f8
+# %% ../nbs/10_experiments.ipynb #8448b12a
 @patch
 def adapted(
     self: Recipe,
@@ -209,12 +218,15 @@ def adapted(
     "The recipe with changes."
     for key in changes: check_choice("recipe key", key, [f.name for f in fields(self)])
     if lr_max is not None: changes = dict(lr_max=lr_max, lr_min=_fraction(lr_max)) | changes
-    if width is not None: changes["model_options"] = self.model_options | dict(width=width)
-    if epochs is not None: changes["epochs"] = epochs
-    recipe = dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
-    if epochs is None or "peak_epoch" not in recipe.schedule_options: return recipe
-    peak = dict(peak_epoch=recipe.schedule_options["peak_epoch"] * epochs / self.epochs)
-    return dataclasses.replace(recipe, schedule_options=recipe.schedule_options | peak)
+    if width is not None:
+        options = changes.get("model_options", self.model_options)
+        if isinstance(options, dict): changes["model_options"] = options | dict(width=width)
+    if epochs is not None:
+        changes["epochs"] = check_number("epochs", epochs, low=1, high=10**5, integer=True)
+        if "peak_epoch" in self.schedule_options and "schedule_options" not in changes:
+            peak = dict(peak_epoch=self.schedule_options["peak_epoch"] * epochs / self.epochs)
+            changes["schedule_options"] = self.schedule_options | peak
+    return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
 
 def _fraction(lr_max): return check_number("lr_max", lr_max, low=0, open_low=True) / 25
 
@@ -335,7 +347,7 @@ def metrics(self: Run) -> dict:  # metrics.json
                      f"Finish it with: eva_train --resume {self.folder}")
     return read_json(self.folder / "metrics.json")
 
-# %% ../nbs/10_experiments.ipynb #15576bb2
+# %% ../nbs/10_experiments.ipynb #ff7fd393
 def from_main(
     make,  # a function without arguments
 ):  # what it returns, in every process
@@ -344,9 +356,9 @@ def from_main(
     box = [None]
     if dist.get_rank() == 0:
         try: box = [make()]
-        except EvaError as error: box = [error]
+        except BaseException as error: box = [error]  # else the others would wait for ever
     dist.broadcast_object_list(box)
-    if isinstance(box[0], EvaError): raise box[0]
+    if isinstance(box[0], BaseException): raise box[0]
     return box[0]
 
 # %% ../nbs/10_experiments.ipynb #ece3b91e
@@ -451,14 +463,14 @@ def keep_weights(
         remedy = f"{e.strerror}: make room, then: eva_train --resume {self.folder}"
         raise refuse("out", self.folder, "a folder with room for the weights", remedy) from None
 
-# %% ../nbs/10_experiments.ipynb #7c11ac9b
+# %% ../nbs/10_experiments.ipynb #311486e3
 @patch
 def finish(
     self: Run,
     learner: Learner,  # trained
     splits: Splits,  # the data of the run
 ) -> None:
-    """Score the test set, once; write metrics.json, the figures and report.html.
+    """Score the test set; write metrics.json, tables, figures and report.html.
     Scored are the weights that validation chose, or the final ones where nothing is chosen."""
     if self.recipe.valid: learner.load(self.folder / "best.safetensors")
     else: self.keep_weights(learner)
@@ -525,16 +537,16 @@ def plot_curves(
     ax.legend(frameon=False)
     return ax
 
-# %% ../nbs/10_experiments.ipynb #10113efc
+# %% ../nbs/10_experiments.ipynb #f1337c79
 def plot_steps(
     steps: dict,  # name → array with a value per batch, as `History.steps` has them
     what: str = "lr",  # "lr", "momentum" or "loss"
     ax=None,  # Axes to draw on, or None for new ones
 ):  # the Axes
     "A figure over every single batch of the run: the trend of the rate, or the raw loss."
-    ax = new_axes(ax, (4.6, 3))
     names = dict(lr="learning rate", momentum="momentum", loss="training loss of each batch")
     check_choice("what", what, names)
+    ax = new_axes(ax, (4.6, 3))
     ax.plot(steps[what], color=COLORS["accent"], lw=0.8 if what == "loss" else 1.6)
     title = f"{names[what].capitalize()} ({len(steps[what]):,} steps)"
     ax.set(xlabel="step", ylabel=names[what], title=title)
@@ -816,7 +828,7 @@ def find_recipe(
     "A recipe by its name, or the recipe of a run."
     return get_recipe(name) if name in RECIPES or not Path(name).is_dir() else Run(name).recipe
 
-# %% ../nbs/10_experiments.ipynb #eff262a9
+# %% ../nbs/10_experiments.ipynb #9ba60a15
 def new_run(
     recipe: str,  # a recipe's name, or the folder of a run to repeat
     out: str = "runs",  # where runs are kept
@@ -833,6 +845,7 @@ def new_run(
     config = _settings(recipe) | {k: v for k, v in asked.items() if v is not None}
     _check_config(**config)
     adapted, words = find_recipe(recipe).adapted(**changes), _as_words(changes | config)
+    adapted.make_schedule(1e-3, 1e-2)  # refuses what cannot be built
     return Run.create(adapted, out, command=f"eva_train {shlex.quote(str(recipe))} {words}",
                       **config)
 
@@ -864,9 +877,16 @@ def _as_words(options):
 OPTIONS = ("data", "epochs", "batch_size", "subset", "size", "width", "lr_max", "seed", "engine",
            "precision")
 
-# %% ../nbs/10_experiments.ipynb #a10ce48e
+# %% ../nbs/10_experiments.ipynb #3eb06ca6
+def _remove_if_empty(run):
+    "Remove the folder of a run that never began."
+    made = {path.name for path in run.folder.iterdir()}
+    if made <= {"config.json", "versions.json"}: shutil.rmtree(run.folder)
+
+# %% ../nbs/10_experiments.ipynb #987f049a
 def train_run(
     make_run,  # a function without arguments that returns a Run, new or interrupted
+    resumed: bool = False,  # whether the run was there before; a new one that cannot begin goes
 ) -> Run:  # finished
     "Train to the end and say what came of it; when interrupted, say how to go on."
     with distributed() as (rank, world_size):
@@ -874,8 +894,7 @@ def train_run(
         say(f"Run folder: {run.folder}\nLoading {run.config['data']}", flush=True)
         try: interrupted = run.train(rank, world_size).interrupted
         except EvaError:
-            made = {path.name for path in run.folder.iterdir()}
-            if rank == 0 and made <= {"config.json", "versions.json"}: shutil.rmtree(run.folder)
+            if rank == 0 and not resumed: _remove_if_empty(run)
             raise
         except KeyboardInterrupt: interrupted = True
         if interrupted:
@@ -884,7 +903,7 @@ def train_run(
             print(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
         return run
 
-# %% ../nbs/10_experiments.ipynb #cf7fa2dd
+# %% ../nbs/10_experiments.ipynb #fb23d106
 def train_all(
     recipes,  # names of recipes, or folders of runs to repeat
     seeds=(0,),  # whole numbers; each recipe is trained with each of them
@@ -896,7 +915,7 @@ def train_all(
         for seed in seeds:
             if several: print(f"\n{recipe}, seed {seed}", flush=True)
             runs.append(train_run(lambda: new_run(recipe, seed=seed, **options)))
-    if several and all(runs):
+    if several:
         print("\nCompare: eva_compare", *(shlex.quote(str(run.folder)) for run in runs))
     return runs
 
@@ -908,7 +927,7 @@ def list_recipes(
     brief = [f"{r.name:24} {r.title}, {r.epochs} epochs" for r in RECIPES.values()]
     return brief + [f"{k:24} all of {', '.join(v)}" for k, v in RECIPE_SETS.items()]
 
-# %% ../nbs/10_experiments.ipynb #21db1b7c
+# %% ../nbs/10_experiments.ipynb #aa772299
 @call_parse
 @command
 def eva_train(
@@ -932,7 +951,9 @@ def eva_train(
 ):
     "Train a recipe, and leave a folder with weights, metrics, figures and a report."
     if list: return print("\n".join(list_recipes(recipe)))
-    if resume is not None: return train_run(lambda: Run(resume))
+    if resume is not None:
+        train_run(lambda: Run(resume), resumed=True)
+        return  # nothing: a command's value would be its exit code
     if not recipe:
         raise refuse("recipe", "nothing", ", ".join(RECIPES), "Try: eva_train quick")
     if diff is not None: return print(find_recipe(recipe).diff(find_recipe(diff)).to_string())
@@ -946,7 +967,7 @@ def eva_train(
     each = [seed] if seeds == 1 else range(first, first + seeds)
     train_all(RECIPE_SETS.get(recipe, (recipe,)), each, **own, **changes)
 
-# %% ../nbs/10_experiments.ipynb #4c9e0b1e
+# %% ../nbs/10_experiments.ipynb #97158b02
 @patch
 def shortened(self: Recipe) -> Recipe:
     "The recipe for a CPU and the embedded data: 8 epochs, a quarter of the width, batches of 64."
@@ -961,16 +982,22 @@ def get_run(
     seed: int = 0,  # of everything random
     out: str | Path = "runs",  # where runs are kept
 ) -> Run:  # finished
-    "The newest run of this recipe, data and seed; trained to the end, or trained now."
+    "The newest finished run of this recipe, data and seed; else an interrupted one, or a new one."
     wanted = get_recipe(recipe) if full else get_recipe(recipe).shortened()
+    config = dict(seed=seed, data=str(data), subset=None, size=None, engine="auto",
+                  precision="auto")
     runs = [Run(path.parent) for path in sorted(Path(out).glob(f"{recipe}-{seed}-*/config.json"))]
-    same = [r for r in runs if r.recipe == wanted and r.config["data"] == str(data)]
-    if not same:
-        config = dict(seed=seed, data=str(data), subset=None, engine="auto", precision="auto")
-        again = f"get_run({recipe!r}, full={full}, data={str(data)!r}, seed={seed})"
-        return train_run(lambda: Run.create(wanted, out, command=again, **config))
-    run = same[-1]
-    return run if (run.folder / "metrics.json").exists() else train_run(lambda: run)
+    same = [run for run in runs if _is_of(run, wanted, config)]
+    finished = [run for run in same if (run.folder / "metrics.json").exists()]
+    if finished: return finished[-1]
+    if same: return train_run(lambda: same[-1], resumed=True)
+    again = f"get_run({recipe!r}, full={full}, data={str(data)!r}, seed={seed})"
+    return train_run(lambda: Run.create(wanted, out, command=again, **config))
+
+def _is_of(run, recipe, config):
+    "Whether a run is of this recipe with these settings; a run that cannot be read is not."
+    try: return run.recipe == recipe and all(run.config.get(k) == v for k, v in config.items())
+    except EvaError: return False
 
 # %% ../nbs/10_experiments.ipynb #b593738b
 @call_parse

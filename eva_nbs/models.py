@@ -144,7 +144,7 @@ class ResBlock(nn.Module):
         "The input, plus what two convolutions make of it."
         return x + self.residual(x)
 
-# %% ../nbs/03_models.ipynb #7d9ab78d
+# %% ../nbs/03_models.ipynb #2c6772f6
 class Scale(nn.Module):
     "A fixed factor, without parameters."
     def __init__(
@@ -175,7 +175,7 @@ def custom_resnet(
     width: int = 64,  # channels of prep, ≥ 1; the layers have 2, 4 and 8 times as many
     conv_bias: bool = False,  # biases in the four convolutions outside the residual blocks
     head: str = "linear",  # "linear": fully connected with bias; "conv": 1×1 convolution without
-    logit_scale: float = 1.0,  # fixed factor of the logits, > 0; 0.125 trains better (see below)
+    logit_scale: float = 1.0,  # fixed factor of the logits, > 0; 0.125 calms the first steps
 ) -> nn.Sequential:  # float [N, 3, H, W], H and W ≥ 8 -> logits float [N, num_classes]
     "The residual net of the one-cycle assignment: prep, layer1, layer2, layer3, head."
     _check_net(num_classes, width), check_number("logit_scale", logit_scale, 0, open_low=True)

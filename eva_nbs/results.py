@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Result', 'mean_interval', 'Comparison', 'compare', 'markdown_table', 'keep_results', 'read_results', 'eva_compare']
 
-# %% ../nbs/11_results.ipynb #56bfa87d
+# %% ../nbs/11_results.ipynb #9b10fd76
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
@@ -16,19 +16,22 @@ import numpy as np
 import pandas as pd
 from fastcore.basics import patch
 from fastcore.script import Param, call_parse
+from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student_t
 
-from .core import check_picture, command, new_axes, read_json, refuse, write_json
+from .core import check_number, check_picture, command, new_axes, read_json, refuse, write_json
 from .experiments import RECIPES, Recipe, Run
 from .interpret import wilson_interval
 
-# %% ../nbs/11_results.ipynb #45f18c8d
+# %% ../nbs/11_results.ipynb #3efcd158
 @dataclass(frozen=True)
 class Result:
     "The essence of one finished training."
     recipe: dict  # what `Recipe.to_dict` returned
     seed: int  # of everything random
     data: str  # name of the data
+    subset: int | None  # images it was cut down to, or None
+    size: int | None  # pixels the images were brought to, or None
     train_images: int  # number of images trained on
     test_images: int  # number of images tested on
     accuracy: float  # share of the test images named right, in [0, 1]
@@ -46,7 +49,7 @@ class Result:
 _CURVE = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss",
           "test_accuracy", "lr", "seconds")
 
-# %% ../nbs/11_results.ipynb #a50833bd
+# %% ../nbs/11_results.ipynb #cab004f3
 @patch(cls_method=True)
 def of(
     cls: Result,
@@ -55,12 +58,14 @@ def of(
     "What is worth keeping of a run."
     m, history = run.metrics, run.history
     curve = {k: [float(f"{v:.5g}") for v in history[k]] for k in _CURVE if k in history}
-    return cls(run.recipe.to_dict(), m["seed"], m["data"], m["train_images"], m["test_images"],
-               m["test_accuracy"], m["test_loss"], m["per_class_accuracy"], curve, m["rates"],
-               m["train_seconds"], m["starts"], m["finished"], f"{m['device']}, {m['precision']}",
+    c = run.config
+    return cls(run.recipe.to_dict(), m["seed"], m["data"], c.get("subset"), c.get("size"),
+               m["train_images"], m["test_images"], m["test_accuracy"], m["test_loss"],
+               m["per_class_accuracy"], curve, m["rates"], m["train_seconds"], m["starts"],
+               m["finished"], f"{m['device']}, {m['precision']}",
                read_json(run.folder / "versions.json"))
 
-# %% ../nbs/11_results.ipynb #6d839c72
+# %% ../nbs/11_results.ipynb #189a2827
 @patch(as_prop=True)
 def name(self: Result) -> str:
     "The recipe's name."
@@ -71,20 +76,22 @@ def changes(self: Result) -> dict:  # fact → value; empty where the recipe was
     "What was changed of the recipe that has this name."
     recipe = Recipe.from_dict(self.recipe)
     base = RECIPES.get(recipe.name, recipe).facts()
-    return {k: v for k, v in recipe.facts().items() if base.get(k) != v}
+    of_data = {k: v for k in ("subset", "size") if (v := getattr(self, k)) is not None}
+    return {k: v for k, v in recipe.facts().items() if base.get(k) != v} | of_data
 
-# %% ../nbs/11_results.ipynb #8256d955
+# %% ../nbs/11_results.ipynb #6dc062bc
 def mean_interval(
     values,  # numbers, one for each seed; two or more
     level: float = 0.95,  # coverage, above 0 and below 1
 ) -> tuple:  # lower and upper end
     "Student's interval for the mean of normally distributed values (Student, Biometrika 1908)."
+    check_number("level", level, low=0, high=0.9999, open_low=True)
     x = np.asarray(values, float)
     if x.ndim != 1 or len(x) < 2: raise refuse("values", values, "two numbers or more")
     half = student_t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / len(x) ** 0.5
     return float(x.mean() - half), float(x.mean() + half)
 
-# %% ../nbs/11_results.ipynb #5b6a664f
+# %% ../nbs/11_results.ipynb #e0045ee9
 class Comparison:
     "Results in groups; each group is one recipe with several seeds."
     def __init__(
@@ -92,7 +99,11 @@ class Comparison:
         results: Iterable[Result],  # one or more
     ):
         found = {}
-        for r in results: found.setdefault((r.name, _words(r.changes.items())), {})[r.seed] = r
+        for r in results:
+            group = found.setdefault((r.name, _words((r.changes | dict(data=r.data)).items())), {})
+            if group.setdefault(r.seed, r) != r:
+                raise refuse("runs", f"two different runs of {r.name} with seed {r.seed}",
+                             "one run for each seed", "Leave one out.")
         if not found: raise refuse("runs", "none", "one run or more", "Name their folders.")
         all_changes = [set(changes) for _, changes in found]
         self.shared = sorted(set.intersection(*all_changes))  # changes that all groups have
@@ -146,12 +157,12 @@ def table(
                      "minutes": np.mean([r.seconds for r in group.values()]) / 60})
     return pd.DataFrame(rows).round(3)
 
-# %% ../nbs/11_results.ipynb #b8fcd1ce
+# %% ../nbs/11_results.ipynb #cdb1b409
 @patch
 def paired(
     self: Comparison,
     level: float = 0.95,  # coverage of the interval
-) -> pd.DataFrame:  # a row per pair of groups with common seeds; points of per cent
+) -> pd.DataFrame:  # a row per pair of groups with common seeds; in percentage points
     "Differences of the test accuracy between runs of the same seed."
     rows = []
     for (a, one), (b, two) in combinations(self.groups.items(), 2):
@@ -171,7 +182,7 @@ def per_class(self: Comparison) -> pd.DataFrame:  # a row per class, a column pe
              for label, group in self.groups.items()}
     return (100 * pd.DataFrame(means)).round(2)
 
-# %% ../nbs/11_results.ipynb #009ede81
+# %% ../nbs/11_results.ipynb #94211462
 @patch
 def plot(
     self: Comparison,
@@ -188,6 +199,7 @@ def plot(
         epochs = np.arange(1, length + 1)
         (line,) = ax.plot(epochs, lines.mean(0), label=f"{label} ({len(lines)})")
         ax.fill_between(epochs, lines.min(0), lines.max(0), color=line.get_color(), alpha=0.2, lw=0)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel=what.replace("_", " ") + (", %" if scale == 100 else ""))
     ax.legend(frameon=False, fontsize="small")
     return ax
@@ -210,10 +222,10 @@ def to_markdown(self: Comparison) -> str:  # two tables, or one where there are 
     note = ["", f"All with {', '.join(self.shared)}."] if self.shared else []
     return "\n".join([markdown_table(self.table()), *more, *note])
 
-# %% ../nbs/11_results.ipynb #787e2ab9
+# %% ../nbs/11_results.ipynb #06b83a94
 def keep_results(
     *items,  # as for `compare`; full-length runs of recipes as they are
-    folder: str | Path = "results",  # where the files are; made if missing
+    folder: str | Path | None = None,  # None: as for `read_results`; made if missing
 ) -> list:  # the paths written
     "Add results to results/<recipe>.json. A result of the same seed is replaced."
     results, written = [r for item in items for r in _as_results(item)], []
@@ -223,29 +235,31 @@ def keep_results(
             allowed = "a run of an unchanged recipe"
             raise refuse("run", received, allowed, "Train it without changes.")
     for name in dict.fromkeys(r.name for r in results):
-        path = Path(folder) / f"{name}.json"
+        path = (_nearest() if folder is None else Path(folder)) / f"{name}.json"
         kept = {r.seed: r for r in _read_file(path)} if path.exists() else {}
         kept |= {r.seed: r for r in results if r.name == name}
+        data = sorted({r.data for r in kept.values()})
+        if len(data) > 1: raise refuse("runs", ", ".join(data), f"one data set in {path}")
         plain = [asdict(r) for _, r in sorted(kept.items())]
         recipe = [r.pop("recipe") for r in plain][-1]
         write_json(path, dict(recipe=recipe, results=plain))
         written.append(path)
     return written
 
-# %% ../nbs/11_results.ipynb #dbe8e2e7
+# %% ../nbs/11_results.ipynb #e266f181
 def read_results(
     folder: str | Path | None = None,  # None: the nearest folder "results" here or further up
-) -> dict:  # recipe's name → list of Results, in the order of `RECIPES`
+) -> dict:  # recipe's name → list of Results, in the order of `RECIPES`; empty if none are kept
     "The kept results; an `EvaError` if a recipe has changed since."
-    folder = _nearest() if folder is None else Path(folder)
-    if not folder.is_dir(): raise refuse("results", folder, "a folder with results")
-    found = {path.stem: _read_file(path) for path in folder.glob("*.json")}
-    return {name: found[name] for name in RECIPES if name in found}
+    if folder is not None and not Path(folder).is_dir():
+        raise refuse("results", folder, "a folder with results")
+    paths = {n: (_nearest() if folder is None else Path(folder)) / f"{n}.json" for n in RECIPES}
+    return {name: _read_file(path) for name, path in paths.items() if path.is_file()}
 
 def _nearest():
     "The folder of results of the repository that we are in."
     places = [p / "results" for p in (Path.cwd(), *Path.cwd().parents)]
-    return next((p for p in places if list(p.glob("*.json"))), places[0])
+    return next((p for p in places if any((p / f"{n}.json").is_file() for n in RECIPES)), places[0])
 
 def _read_file(path):
     "The results in one file, checked against the recipe of today."
@@ -254,14 +268,13 @@ def _read_file(path):
     except (TypeError, KeyError) as error:
         allowed = f"a file made by keep_results, with {', '.join(known)}"
         raise refuse("results", path, allowed, f"It cannot be used ({error}).") from None
-    if path.stem not in RECIPES: raise refuse("results", path, "a recipe's name", "Delete it.")
     now, then = RECIPES[path.stem], Recipe.from_dict(saved["recipe"])
     changed = list(then.diff(now).index)
     if not changed: return results
     raise refuse("results", f"{path}, of another {', '.join(changed)}",
                  "results of the recipe as it is", "Train it again, or delete the file.")
 
-# %% ../nbs/11_results.ipynb #752aea1a
+# %% ../nbs/11_results.ipynb #01d02dbc
 @call_parse
 @command
 def eva_compare(
@@ -271,8 +284,9 @@ def eva_compare(
 ):
     "Compare runs and seeds: mean, spread, paired differences, classes, curves."
     check_picture(out)
+    if keep and not runs: raise refuse("keep", "no runs", "the folders of runs", "Name them.")
     found = compare(*runs) if runs else compare(*read_results().values())
-    if keep: print(*keep_results(*(runs or [])), sep="\n")
+    if keep: print(*keep_results(*runs), sep="\n")
     figure = found.plot().figure
     figure.savefig(out, dpi=110)
     plt.close(figure)
