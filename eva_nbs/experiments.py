@@ -8,8 +8,8 @@ __all__ = ['RECIPES', 'NORMS', 'RECIPE_SETS', 'OPTIONS', 'Recipe', 'parse_change
            'find_recipe', 'new_run', 'train_run', 'train_all', 'list_recipes', 'eva_train', 'get_run', 'eva_lr_find',
            'eva_report', 'read_images', 'classify', 'eva_predict', 'eva_gradcam']
 
-# %% ../nbs/10_experiments.ipynb #e103e827
-import base64, dataclasses, shlex, shutil, sys, warnings
+# %% ../nbs/10_experiments.ipynb #2c4755bf
+import base64, dataclasses, re, shlex, shutil, sys, warnings
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from inspect import signature
@@ -35,13 +35,13 @@ from .data import subset as take
 from .gradcam import show_layers, show_mistake_cams
 from .interpret import (Predictions, accuracy_per_class, analyse, figures_of, normalized,
                                predict_once)
-from .lr_finder import LRFind
+from .lr_finder import LRFind, lr_find
 from .models import MODELS, build_model, count_parameters, diagram, summary
 from .schedules import SCHEDULES, plot_schedule
 from .train import (L1, Checkpoint, HistoryCSV, Learner, TensorBoard, check_weights,
                            cross_entropy, distributed, nll_log_softmax, read_weights, sgd)
 
-# %% ../nbs/10_experiments.ipynb #ea5fb5f3
+# %% ../nbs/10_experiments.ipynb #d088567c
 @dataclass(frozen=True)
 class Recipe:
     "Everything that decides a training, but for the data, the seed and the machine."
@@ -74,7 +74,8 @@ class Recipe:
         check_number("valid", self.valid, low=0, integer=True)
         check_number("weight_decay", self.weight_decay, low=0), check_number("l1", self.l1, low=0)
         check_number("momentum", self.momentum, low=0, high=0.9999)
-        check_choice("schedule", self.schedule, SCHEDULES), check_choice("loss", self.loss, LOSSES)
+        plain = [name for name in SCHEDULES if name != "warmup"]  # which wraps another schedule
+        check_choice("schedule", self.schedule, plain), check_choice("loss", self.loss, LOSSES)
         check_choice("model", self.model, MODELS)
         self._check_options()
         for name in ("lr_min", "lr_max"):
@@ -88,18 +89,22 @@ class Recipe:
             value = getattr(self, key)
             if not isinstance(value, kind): raise refuse(key, value, f"a {kind.__name__}")
             if kind is dict: object.__setattr__(self, key, dict(value))  # nobody else's
+        if not re.fullmatch(r"\w[\w.-]{0,99}", self.name, re.ASCII):
+            raise refuse("name", self.name, "letters, digits, . _ and - (it names a folder)")
 
     def _check_options(self):
-        allowed = {"schedule": SCHEDULES[self.schedule], "model": MODELS[self.model]}
-        for what, function in allowed.items():
+        made = dict(schedule=SCHEDULES[self.schedule], model=MODELS[self.model], find=lr_find)
+        for what, function in made.items():
             names = [k for k in signature(function).parameters if k not in _NOT_OPTIONS]
             for key in getattr(self, f"{what}_options"): check_choice(f"{what} option", key, names)
         if "plateau" in self.schedule and not self.valid:
             raise refuse("valid", 0, f"1 or more, since {self.schedule} watches a validation loss")
 
-# %% ../nbs/10_experiments.ipynb #2e568858
+# %% ../nbs/10_experiments.ipynb #a9a2a858
 LOSSES = dict(cross_entropy=cross_entropy, nll=nll_log_softmax)
-_NOT_OPTIONS = ("epochs", "lr", "lr_min", "lr_max", "num_classes")  # said elsewhere
+# said elsewhere
+_NOT_OPTIONS = ("epochs", "lr", "lr_min", "lr_max", "num_classes", "loader", "loss_func", "model",
+                "optimizer", "precision", "progress", "scaler", "seed", "valid_loader")
 NAMED_DATA = ("shapes", "cifar10", "cifar100")
 
 # %% ../nbs/10_experiments.ipynb #fbb95532
@@ -194,13 +199,14 @@ def __str__(self: Recipe) -> str:
     lines = [f"{k:22} {v}" for k, v in self.facts().items()]
     return "\n".join([f"{self.name}: {self.title}", *lines, f"{'notes':22} {self.notes}"])
 
-# %% ../nbs/10_experiments.ipynb #329d57ac
+# %% ../nbs/10_experiments.ipynb #71b3c8a1
 @patch
 def diff(
     self: Recipe,
     other: Recipe,  # to compare with
 ) -> pd.DataFrame:  # a row per fact that differs, a column per recipe; "–" for a missing fact
     "What differs between two recipes."
+    if not isinstance(other, Recipe): raise refuse("other", other, "a Recipe")
     mine, theirs = self.facts(), other.facts()
     keys = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
     rows = [[facts.get(k, "–") for facts in (mine, theirs)] for k in keys]
@@ -230,7 +236,7 @@ def adapted(
 
 def _fraction(lr_max): return check_number("lr_max", lr_max, low=0, open_low=True) / 25
 
-# %% ../nbs/10_experiments.ipynb #ddb2cf2e
+# %% ../nbs/10_experiments.ipynb #0b47a7b3
 def parse_changes(
     words,  # texts of the form key=value
 ) -> dict:  # a recipe's field → value
@@ -240,7 +246,7 @@ def parse_changes(
         key, equals, value = word.partition("=")
         if not equals: raise refuse("set", word, "key=value", "For example: --set l1=0")
         try: changes[key] = loads(value)
-        except ValueError: changes[key] = value
+        except (ValueError, RecursionError): changes[key] = value
     return changes
 
 # %% ../nbs/10_experiments.ipynb #6f9a5931
@@ -250,7 +256,7 @@ def get_recipe(
     "A recipe by name; a wrong name is an `EvaError` that lists the right ones."
     return RECIPES[check_choice("recipe", name, RECIPES)]
 
-# %% ../nbs/10_experiments.ipynb #0d7c7501
+# %% ../nbs/10_experiments.ipynb #f9846dd6
 @patch
 def make_schedule(
     self: Recipe,
@@ -258,7 +264,8 @@ def make_schedule(
     lr_max: float,  # upper end of the rates, > 0
 ):  # an `eva_nbs.schedules.Schedule`
     "The schedule between two rates."
-    rates = dict(lr=lr_max) if self.schedule == "plateau" else dict(lr_min=lr_min, lr_max=lr_max)
+    two = "lr_max" in signature(SCHEDULES[self.schedule]).parameters
+    rates = dict(lr_min=lr_min, lr_max=lr_max) if two else dict(lr=lr_max)
     return SCHEDULES[self.schedule](**rates, epochs=self.epochs, **self.schedule_options)
 
 # %% ../nbs/10_experiments.ipynb #c98478f2
@@ -285,13 +292,14 @@ def make_learner(
     return Learner(build_model(self.model, **options), loaders, LOSSES[self.loss], optimizer, None,
                    [*penalty, *callbacks], precision=precision, seed=seed, score_test="epoch")
 
-# %% ../nbs/10_experiments.ipynb #c8d82ceb
+# %% ../nbs/10_experiments.ipynb #4625766a
 class Run:
     "A training on disk: its configuration, what came of it, and the net."
     def __init__(
         self,
         folder: str | Path,  # a folder that `Run.create` made
     ):
+        if not isinstance(folder, (str, Path)): raise refuse("run", folder, "a folder's path")
         self.folder = Path(folder)
         if not (self.folder / "config.json").is_file():
             raise refuse("run", folder, "a folder with a config.json, made by eva_train",
@@ -321,16 +329,20 @@ def create(
         raise refuse("out", out, "a folder that can be written", remedy) from None
     return cls(folder)
 
-# %% ../nbs/10_experiments.ipynb #d7498588
+# %% ../nbs/10_experiments.ipynb #19b003bb
 @patch(as_prop=True)
 def config(self: Run) -> dict:  # recipe, seed, data and so on, as plain values
     "What the run was asked to do."
-    path = self.folder / "config.json"
-    config, needed = read_json(path), ("recipe", "seed", "data")
-    lacking = [k for k in needed if k not in config] if isinstance(config, dict) else needed
-    if not lacking: return config
-    raise refuse("file", f"{path} without {', '.join(lacking)}", "a config.json made by eva_train",
-                 "Restore it.")
+    return _read_values(self.folder / "config.json", recipe=dict, seed=int, data=str, command=str)
+
+def _read_values(path, **needed):
+    "A JSON file that must hold an object with these keys, of these kinds."
+    values = read_json(path)
+    good = isinstance(values, dict)
+    bad = [k for k, kind in needed.items() if not (good and isinstance(values.get(k), kind))]
+    if good and not bad: return values
+    raise refuse("file", f"{path} without a proper {', '.join(bad) or 'object'}",
+                 "the file that eva_train wrote", "Restore it, or train again.")
 
 # %% ../nbs/10_experiments.ipynb #d46bcdd1
 @patch(as_prop=True)
@@ -338,14 +350,18 @@ def recipe(self: Run) -> Recipe:
     "The recipe, as it was saved with the run."
     return Recipe.from_dict(self.config["recipe"])
 
-# %% ../nbs/10_experiments.ipynb #09afea38
+# %% ../nbs/10_experiments.ipynb #50e3c429
 @patch(as_prop=True)
 def metrics(self: Run) -> dict:  # metrics.json
     "How good the net is; an `EvaError` while the run is not finished."
     if not (self.folder / "metrics.json").exists():
         raise refuse("run", self.folder, "a finished run",
                      f"Finish it with: eva_train --resume {self.folder}")
-    return read_json(self.folder / "metrics.json")
+    number = (int, float)
+    return _read_values(self.folder / "metrics.json", recipe=str, data=str, seed=int, epochs=int,
+                        parameters=int, train_images=int, test_images=int, device=str,
+                        test_accuracy=number, test_loss=number, train_seconds=number,
+                        images_per_second=number, rates=dict, per_class_accuracy=dict)
 
 # %% ../nbs/10_experiments.ipynb #ff7fd393
 def from_main(
@@ -376,7 +392,14 @@ def load_splits(self: Run) -> Splits:
         splits = dataclasses.replace(splits, train=fewer)
     return split_valid(splits, valid, seed=c["seed"]) if valid else splits
 
-# %% ../nbs/10_experiments.ipynb #1f166dff
+# %% ../nbs/10_experiments.ipynb #7df3c103
+def _find(learner, recipe):
+    "The recipe's range test; Ctrl-C ends it for good, since half a test misleads."
+    found = learner.lr_find(**dict(progress=sys.stderr.isatty()) | recipe.find_options)
+    if found.stop_reason.startswith("interrupted"): raise KeyboardInterrupt("LR range test stopped")
+    return found
+
+# %% ../nbs/10_experiments.ipynb #12386837
 @patch
 def find_rates(
     self: Run,
@@ -389,7 +412,7 @@ def find_rates(
     else:
         steps = r.find_options.get("steps", 100)
         print(f"LR range test: {steps} steps of rising rate, to find the rates", flush=True)
-        found = learner.lr_find(**dict(progress=sys.stderr.isatty()) | r.find_options)
+        found = _find(learner, r)
         found.save(path)
         print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}", flush=True)
     return tuple(f if asked == "find" else asked
@@ -418,7 +441,7 @@ def make_learner(
             learner.resume(folder)
     return learner
 
-# %% ../nbs/10_experiments.ipynb #a2f1764a
+# %% ../nbs/10_experiments.ipynb #92e2b93f
 @patch
 def train(
     self: Run,
@@ -426,6 +449,11 @@ def train(
     world_size: int = 1,  # processes that share every batch
 ) -> Learner:  # check `.interrupted`
     "Train to the end, from wherever the run stands; then write metrics, figures and the report."
+    checkpoints = [self.folder / name for name in ("last.ckpt", "last.prev.ckpt")]
+    if (self.folder / "metrics.json").exists() and not any(p.exists() for p in checkpoints):
+        again = f"Train it again with: eva_train {shlex.quote(str(self.folder))}"
+        received = f"{self.folder}, finished, without its last.ckpt"
+        raise refuse("run", received, "a run to go on with", again)
     splits = self.load_splits()
     learner = self.make_learner(splits, rank, world_size)
     if learner.epoch < self.recipe.epochs:
@@ -449,7 +477,9 @@ def note_start(
 def starts(self: Run) -> list:  # of dicts: time (UTC), epoch, batch, device
     "Each time that the training was started: the first, and one for every resume."
     path = self.folder / "starts.jsonl"
-    return [loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    if not path.is_file(): return []
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    return [loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
 # %% ../nbs/10_experiments.ipynb #22537b19
 @patch
@@ -463,7 +493,7 @@ def keep_weights(
         remedy = f"{e.strerror}: make room, then: eva_train --resume {self.folder}"
         raise refuse("out", self.folder, "a folder with room for the weights", remedy) from None
 
-# %% ../nbs/10_experiments.ipynb #311486e3
+# %% ../nbs/10_experiments.ipynb #3540bfa0
 @patch
 def finish(
     self: Run,
@@ -503,9 +533,9 @@ def explain(
     others=(),  # Predictions of the same test set by other seeds, for their agreement
 ) -> None:
     "Write tables/*.csv, figures/*.png and report.html."
-    folder = self.folder / "tables"
+    tables, folder = analyse(preds, others), self.folder / "tables"
     shutil.rmtree(folder, ignore_errors=True), folder.mkdir()
-    for name, frame in analyse(preds, others).items(): frame.to_csv(folder / f"{name}.csv")
+    for name, frame in tables.items(): frame.to_csv(folder / f"{name}.csv")
     draw_figures(self, learner, splits, preds, others)
     write_report(self)
 
@@ -738,7 +768,7 @@ def _tables(run, rows=15):
         frame = pd.read_csv(path, index_col=0).head(rows)
         yield title, frame.to_html(index=name == "agreement", border=0, float_format="%.4g")
 
-# %% ../nbs/10_experiments.ipynb #28209e59
+# %% ../nbs/10_experiments.ipynb #a45af9ef
 def write_report(
     run: Run,  # finished: metrics.json and figures/ are there
 ) -> Path:  # report.html in the run's folder
@@ -756,7 +786,7 @@ def write_report(
         m=m, recipe=r, percent=f"{100 * m['test_accuracy']:.2f}", sentence=describe_result(m),
         cards=cards, facts=_facts(run), figures=figures, layers=str(summary(net)),
         sections=[s for s in sections if s[2]], tables=_tables(run), again=run.config["command"],
-        versions=read_json(run.folder / "versions.json"))
+        versions=_read_values(run.folder / "versions.json"))
     path = run.folder / "report.html"
     with atomic_write(path) as f: f.write(page.encode("utf-8", "replace").decode())
     return path
@@ -777,13 +807,16 @@ def load_model(self: Run) -> tuple:  # (model in eval mode, classes, ChannelStat
     stats = ChannelStats(tuple(about["mean"]), tuple(about["std"]))
     return model.eval(), tuple(about["classes"]), stats, tuple(about["size"])
 
-# %% ../nbs/10_experiments.ipynb #340581a8
+# %% ../nbs/10_experiments.ipynb #b968ae38
 @patch(as_prop=True)
 def history(self: Run) -> pd.DataFrame:  # a row per epoch
     "The epochs so far, from history.csv."
     path = self.folder / "history.csv"
     if not path.exists(): raise refuse("run", self.folder, "a run with at least one epoch")
-    return pd.read_csv(path)
+    try: rows = pd.read_csv(path)
+    except (ValueError, OSError): rows = pd.DataFrame()  # pandas' own errors are ValueErrors
+    if len(rows) and rows.select_dtypes("number").shape == rows.shape: return rows
+    raise refuse("file", path, "a table of numbers, as eva_train wrote it", "Restore it.")
 
 @patch(as_prop=True)
 def figures(self: Run) -> dict:  # name → path of the PNG, in the order of the report
@@ -828,7 +861,7 @@ def find_recipe(
     "A recipe by its name, or the recipe of a run."
     return get_recipe(name) if name in RECIPES or not Path(name).is_dir() else Run(name).recipe
 
-# %% ../nbs/10_experiments.ipynb #9ba60a15
+# %% ../nbs/10_experiments.ipynb #31b8a16a
 def new_run(
     recipe: str,  # a recipe's name, or the folder of a run to repeat
     out: str = "runs",  # where runs are kept
@@ -841,6 +874,7 @@ def new_run(
     **changes,  # to the recipe, as for `Recipe.adapted`; None changes nothing
 ) -> Run:  # not trained yet
     "Check what was asked for and make the run's folder. A run that is repeated keeps its settings."
+    data = None if data is None else str(data)
     asked = dict(data=data, seed=seed, subset=subset, size=size, engine=engine, precision=precision)
     config = _settings(recipe) | {k: v for k, v in asked.items() if v is not None}
     _check_config(**config)
@@ -869,7 +903,7 @@ def _check_config(seed, data, subset, size, engine, precision):
 def _as_words(options):
     "Options as one would type them; those that have no option of their own go after --set."
     given = {k: v for k, v in options.items() if v is not None}
-    quote = lambda v: shlex.quote(v if isinstance(v, str) else dumps(v))
+    quote = lambda v: shlex.quote(v if isinstance(v, str) else dumps(v, default=str))
     own = [f"--{k} {quote(v)}" for k, v in given.items() if k in OPTIONS]
     rest = [f"{k}={quote(v)}" for k, v in given.items() if k not in OPTIONS]
     return " ".join([*own, *(["--set", *rest] if rest else [])])
@@ -883,7 +917,7 @@ def _remove_if_empty(run):
     made = {path.name for path in run.folder.iterdir()}
     if made <= {"config.json", "versions.json"}: shutil.rmtree(run.folder)
 
-# %% ../nbs/10_experiments.ipynb #987f049a
+# %% ../nbs/10_experiments.ipynb #36382b0b
 def train_run(
     make_run,  # a function without arguments that returns a Run, new or interrupted
     resumed: bool = False,  # whether the run was there before; a new one that cannot begin goes
@@ -898,7 +932,8 @@ def train_run(
             raise
         except KeyboardInterrupt: interrupted = True
         if interrupted:
-            raise KeyboardInterrupt(f"Stopped. Go on with: eva_train --resume {run.folder}")
+            again = f"eva_train --resume {shlex.quote(str(run.folder))}"
+            raise KeyboardInterrupt(f"Stopped. Go on with: {again}")
         if rank == 0:
             print(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
         return run
@@ -927,7 +962,7 @@ def list_recipes(
     brief = [f"{r.name:24} {r.title}, {r.epochs} epochs" for r in RECIPES.values()]
     return brief + [f"{k:24} all of {', '.join(v)}" for k, v in RECIPE_SETS.items()]
 
-# %% ../nbs/10_experiments.ipynb #aa772299
+# %% ../nbs/10_experiments.ipynb #e73901e7
 @call_parse
 @command
 def eva_train(
@@ -963,7 +998,9 @@ def eva_train(
     changes = parse_changes(set)
     for key in changes:
         if key in OPTIONS: raise refuse("set", key, "a field without an option", f"Use --{key}.")
+        check_choice("recipe key", key, [f.name for f in fields(Recipe)])
     first = seed or 0
+    check_number("seed", first + seeds - 1, low=0, high=2**32 - 1, integer=True)
     each = [seed] if seeds == 1 else range(first, first + seeds)
     train_all(RECIPE_SETS.get(recipe, (recipe,)), each, **own, **changes)
 
@@ -999,7 +1036,7 @@ def _is_of(run, recipe, config):
     try: return run.recipe == recipe and all(run.config.get(k) == v for k, v in config.items())
     except EvaError: return False
 
-# %% ../nbs/10_experiments.ipynb #b593738b
+# %% ../nbs/10_experiments.ipynb #fc852b40
 @call_parse
 @command
 def eva_lr_find(
@@ -1017,8 +1054,7 @@ def eva_lr_find(
     splits = load_data(data)
     if subset is not None:
         splits = dataclasses.replace(splits, train=take(splits.train, n=subset, seed=seed))
-    options = dict(progress=sys.stderr.isatty()) | adapted.find_options
-    found = adapted.make_learner(splits, seed).lr_find(**options)
+    found = _find(adapted.make_learner(splits, seed), adapted)
     figure = found.plot().figure
     figure.savefig(out, dpi=110)
     plt.close(figure)

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Result', 'mean_interval', 'Comparison', 'compare', 'markdown_table', 'keep_results', 'read_results', 'eva_compare']
 
-# %% ../nbs/11_results.ipynb #9b10fd76
+# %% ../nbs/11_results.ipynb #3ad916d3
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from itertools import combinations
@@ -19,11 +19,12 @@ from fastcore.script import Param, call_parse
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student_t
 
-from .core import check_number, check_picture, command, new_axes, read_json, refuse, write_json
+from .core import (EvaError, check_number, check_picture, command, new_axes, read_json,
+                          refuse, write_json)
 from .experiments import RECIPES, Recipe, Run
 from .interpret import wilson_interval
 
-# %% ../nbs/11_results.ipynb #3efcd158
+# %% ../nbs/11_results.ipynb #5cac9317
 @dataclass(frozen=True)
 class Result:
     "The essence of one finished training."
@@ -44,6 +45,17 @@ class Result:
     finished: str  # date and time, UTC
     machine: str  # device and precision
     versions: dict  # package → version
+
+    def __post_init__(self):
+        for key in ("recipe", "per_class", "curve", "rates", "versions"):
+            value = getattr(self, key)
+            if not isinstance(value, dict): raise refuse(key, value, "a dict")
+        check_number("accuracy", self.accuracy, low=0, high=1)
+        check_number("loss", self.loss, low=0)
+        check_number("seconds", self.seconds, low=0), check_number("seed", self.seed, integer=True)
+        check_number("test_images", self.test_images, low=1, integer=True)
+        lengths = {len(v) if isinstance(v, list) else -1 for v in self.curve.values()}
+        if len(lengths) > 1 or -1 in lengths: raise refuse("curve", lengths, "lists of one length")
 
 # %% ../nbs/11_results.ipynb #378083de
 _CURVE = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss",
@@ -79,15 +91,17 @@ def changes(self: Result) -> dict:  # fact → value; empty where the recipe was
     of_data = {k: v for k in ("subset", "size") if (v := getattr(self, k)) is not None}
     return {k: v for k, v in recipe.facts().items() if base.get(k) != v} | of_data
 
-# %% ../nbs/11_results.ipynb #6dc062bc
+# %% ../nbs/11_results.ipynb #09a085df
 def mean_interval(
     values,  # numbers, one for each seed; two or more
     level: float = 0.95,  # coverage, above 0 and below 1
 ) -> tuple:  # lower and upper end
     "Student's interval for the mean of normally distributed values (Student, Biometrika 1908)."
     check_number("level", level, low=0, high=0.9999, open_low=True)
-    x = np.asarray(values, float)
-    if x.ndim != 1 or len(x) < 2: raise refuse("values", values, "two numbers or more")
+    try: x = np.asarray(values, float)
+    except (TypeError, ValueError, OverflowError): x = np.zeros(0)
+    if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
+        raise refuse("values", values, "two finite numbers or more")
     half = student_t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / len(x) ** 0.5
     return float(x.mean() - half), float(x.mean() + half)
 
@@ -246,7 +260,7 @@ def keep_results(
         written.append(path)
     return written
 
-# %% ../nbs/11_results.ipynb #e266f181
+# %% ../nbs/11_results.ipynb #b1ca296c
 def read_results(
     folder: str | Path | None = None,  # None: the nearest folder "results" here or further up
 ) -> dict:  # recipe's name → list of Results, in the order of `RECIPES`; empty if none are kept
@@ -265,7 +279,7 @@ def _read_file(path):
     "The results in one file, checked against the recipe of today."
     saved, known = read_json(path), [f.name for f in fields(Result)]
     try: results = [Result(recipe=saved["recipe"], **r) for r in saved["results"]]
-    except (TypeError, KeyError) as error:
+    except (TypeError, KeyError, EvaError) as error:
         allowed = f"a file made by keep_results, with {', '.join(known)}"
         raise refuse("results", path, allowed, f"It cannot be used ({error}).") from None
     now, then = RECIPES[path.stem], Recipe.from_dict(saved["recipe"])
