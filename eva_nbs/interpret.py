@@ -338,7 +338,7 @@ def captions(
     return [f"actual {preds.classes[preds.targets[i]]}\n"
             f"said {preds.classes[preds.labels[i]]} {preds.confidence[i]:.0%}" for i in which]
 
-# %% ../nbs/07_interpret.ipynb #9a1012fa
+# %% ../nbs/07_interpret.ipynb #fddab9d6
 def show_mistakes(
     preds: Predictions,  # what the model said
     data,  # the `ImageData` it was said about
@@ -348,7 +348,7 @@ def show_mistakes(
     actual: str | None = None,  # only images of this class
     predicted: str | None = None,  # only images taken for this class
     ncols: int | None = None,  # images in a row; None: as square as it gets
-    scale: float = 1.3,  # width of an image, inches
+    scale: float = 1.5,  # width of an image, inches
 ):  # np.ndarray of Axes, one per image; a single one with a note if there is no such mistake
     "A gallery of misclassified images, each with its actual and predicted class and probability."
     check_predictions(preds, check_data(data))
