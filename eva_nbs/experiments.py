@@ -1120,7 +1120,7 @@ def eva_predict(
         print(f"{path}: " + ", ".join(f"{k} {p:.1%}" for k, p in row.items()))
     if problems: raise EvaError("; ".join(problems))
 
-# %% ../nbs/10_experiments.ipynb #152fc578
+# %% ../nbs/10_experiments.ipynb #09b67d6d
 @call_parse
 @command
 def eva_gradcam(
@@ -1130,6 +1130,7 @@ def eva_gradcam(
 ):
     "Draw where the net looked: each image with Grad-CAM at four layers, for the predicted class."
     check_picture(out)
+    if len(images) > 40: raise refuse("images", f"{len(images)} files", "40 or fewer in a picture")
     model, batch, probs, classes, stats, good, problems = classify(Run(run), images)
     best, k = probs.max(1)
     titles = [f"{Path(p).name[:14]}\n{classes[i]} {v:.0%}" for p, i, v in zip(good, k, best)]

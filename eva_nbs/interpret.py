@@ -9,8 +9,8 @@ __all__ = ['ORDERS', 'check_kind', 'check_classifier', 'check_data', 'check_stat
            'confusion', 'plot_confusion', 'confused_pairs', 'calibration', 'calibration_error', 'plot_calibration',
            'agreement', 'times_wrong', 'plot_times_wrong', 'analyse', 'figures_of']
 
-# %% ../nbs/07_interpret.ipynb #892fcfdb
-import json, weakref, zlib
+# %% ../nbs/07_interpret.ipynb #0fec4538
+import json, warnings, weakref, zlib
 from collections import OrderedDict
 from dataclasses import dataclass
 from functools import cached_property, partial
@@ -246,7 +246,7 @@ def load(
                      "Delete it, and predict again.") from error
     return check_predictions(preds, data)
 
-# %% ../nbs/07_interpret.ipynb #de9727d3
+# %% ../nbs/07_interpret.ipynb #779a7c50
 def predict_once(
     path,  # the file that keeps them, by convention ending in .safetensors
     model,  # as for `predict`
@@ -261,7 +261,8 @@ def predict_once(
         kept = Predictions.load(path)
         if kept.made_from == _made_from(model, data, stats, precision)[0]: return kept
     preds = predict(model, data, stats, batch_size, precision=precision)
-    preds.save(path)
+    try: preds.save(path)
+    except OSError as error: warnings.warn(f"predictions not kept: {error}", stacklevel=2)
     return preds
 
 # %% ../nbs/07_interpret.ipynb #6eee3ae2
