@@ -61,7 +61,7 @@ class Result:
 _CURVE = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss",
           "test_accuracy", "lr", "seconds")
 
-# %% ../nbs/11_results.ipynb #cab004f3
+# %% ../nbs/11_results.ipynb #a200e5d7
 @patch(cls_method=True)
 def of(
     cls: Result,
@@ -73,8 +73,8 @@ def of(
     c = run.config
     return cls(run.recipe.to_dict(), m["seed"], m["data"], c.get("subset"), c.get("size"),
                m["train_images"], m["test_images"], m["test_accuracy"], m["test_loss"],
-               m["per_class_accuracy"], curve, m["rates"], m["train_seconds"], m["starts"],
-               m["finished"], f"{m['device']}, {m['precision']}",
+               m["per_class_accuracy"], curve, m["rates"], m["train_seconds"],
+               m.get("starts", 1), m.get("finished", "unknown"), f"{m['device']}, {m['precision']}",
                read_json(run.folder / "versions.json"))
 
 # %% ../nbs/11_results.ipynb #189a2827
