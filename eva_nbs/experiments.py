@@ -938,7 +938,7 @@ def train_run(
             print(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
         return run
 
-# %% ../nbs/10_experiments.ipynb #fb23d106
+# %% ../nbs/10_experiments.ipynb #23c558ed
 def train_all(
     recipes,  # names of recipes, or folders of runs to repeat
     seeds=(0,),  # whole numbers; each recipe is trained with each of them
@@ -955,10 +955,10 @@ def train_all(
     return runs
 
 def list_recipes(
-    name: str | None = None,  # a recipe, a run's folder, or None for all recipes in brief
+    name: str | None = None,  # a recipe or a set, a run's folder, or None for all in brief
 ) -> list:  # of lines
     "What there is to train."
-    if name: return [str(find_recipe(name))]
+    if name: return [str(find_recipe(n)) for n in RECIPE_SETS.get(name, (name,))]
     brief = [f"{r.name:24} {r.title}, {r.epochs} epochs" for r in RECIPES.values()]
     return brief + [f"{k:24} all of {', '.join(v)}" for k, v in RECIPE_SETS.items()]
 
