@@ -5,12 +5,12 @@
 # %% auto #0
 __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'set_seed', 'hash_u64', 'hash_uniform', 'new_axes',
            'sample_seed', 'get_rng_state', 'set_rng_state', 'keep_rng', 'eval_mode', 'unchanged', 'unwrap',
-           'default_device', 'describe_device', 'Precision', 'pick_precision', 'versions', 'atomic_write', 'write_json',
-           'read_json', 'refuse_path', 'check_picture', 'command']
+           'default_device', 'describe_device', 'Precision', 'pick_precision', 'memory_kept', 'versions',
+           'atomic_write', 'write_json', 'read_json', 'refuse_path', 'check_picture', 'command']
 
 # %% ../nbs/00_core.ipynb #8fdc362b
-import contextlib, copy, difflib, functools, importlib.metadata, json, math, os, platform, random
-import re, sys, tempfile
+import contextlib, copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
+import random, re, sys, tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -285,6 +285,28 @@ def pick_precision(
         raise refuse("precision", "fp16 on a CPU", "fp32 or bf16 on a CPU", "Use precision='auto'.")
     dtype = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)[precision]
     return Precision(precision, dtype, device.type, scale=precision == "fp16")
+
+# %% ../nbs/00_core.ipynb #ecef7487
+_TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # the names' values in glibc's malloc.h
+
+@contextmanager
+def memory_kept(
+    device: torch.device | str | None = None,  # None for the default; only a CPU is concerned
+):  # a context manager; yields whether the allocator listens (that of the GNU C library does)
+    """Inside, freed memory stays with the process and is used again, without page faults.
+    Afterwards it goes back to the system, and the allocator has its usual limits (mallopt(3))."""
+    on_cpu = torch.device(device or default_device()).type == "cpu"
+    if not on_cpu or platform.libc_ver()[0] != "glibc":
+        yield False
+        return
+    libc = ctypes.CDLL(None)
+    try:
+        libc.mallopt(_MMAP_MAX, 0), libc.mallopt(_TRIM_THRESHOLD, -1)
+        yield True
+    finally:
+        for limit, usual in ((_MMAP_MAX, 2**16), (_MMAP_THRESHOLD, 2**25), (_TRIM_THRESHOLD, 2**26)):
+            libc.mallopt(limit, usual)
+        libc.malloc_trim(0)
 
 # %% ../nbs/00_core.ipynb #25d41c80
 def versions() -> dict:  # package name → version, and python's

@@ -18,8 +18,9 @@ import torch
 from fastcore.basics import patch
 from tqdm import tqdm
 
-from .core import (COLORS, Precision, check_choice, check_number, eval_mode, new_axes,
-                          pick_precision, read_json, refuse, set_seed, unchanged, write_json)
+from .core import (COLORS, Precision, check_choice, check_number, eval_mode, memory_kept,
+                          new_axes, pick_precision, read_json, refuse, set_seed, unchanged,
+                          write_json)
 
 # %% ../nbs/05_lr_finder.ipynb #3e6a2dbe
 def sweep_rates(
@@ -620,7 +621,7 @@ def lr_find(
     for k in range(sweeps):
         rule = StopRule(stop_factor)
         with (bar if k == sweeps - 1 else nullcontext()), unchanged(model, optimizer, scaler), \
-             loader_kept(loader), _flag_kept(optimizer), torch.enable_grad():
+             loader_kept(loader), _flag_kept(optimizer), torch.enable_grad(), memory_kept(device):
             if k or seed is not None: set_seed((seed or 0) + k)
             model.train()
             batches = _endless(loader, device, 1000 * k)

@@ -31,9 +31,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .augment import denormalize
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, eval_mode,
-                          get_rng_state,
-                          keep_rng, new_axes, pick_precision, refuse, sample_seed, set_rng_state,
-                          set_seed, versions)
+                          get_rng_state, keep_rng, memory_kept, new_axes, pick_precision, refuse,
+                          sample_seed, set_rng_state, set_seed, versions)
 from .lr_finder import lr_find as _lr_find
 from .models import summary as _summary
 from .schedules import Schedule, one_cycle
@@ -713,7 +712,7 @@ def fit(
     returned, `interrupted` set, and `fit()` goes on. A loss that is no number raises `Diverged`."""
     self._plan(epochs, until)
     problem = None
-    with _deterministic(self.deterministic), _polite_interrupt(self):
+    with _deterministic(self.deterministic), _polite_interrupt(self), memory_kept(self.device):
         self._prepare()
         try:
             self._emit("before_fit")
