@@ -3,6 +3,7 @@
 
     python .ci/check.py            # the notebooks' quick tests
     python .ci/check.py --slow     # the notebooks that have slow cells, those included, as CI runs them
+    python .ci/check.py --cuda     # the notebooks that have cells for a GPU, those included
 
 A failing check says in one line what to do about it.
 """
@@ -199,15 +200,15 @@ def check_content():
     if large or wrong: raise Failure(f"git rm --cached {' '.join(large + wrong)}")
 
 
-def test_notebook(path, slow):
-    "A test of one notebook's cells, as nbdev_test runs them."
+def test_notebook(path, flag):
+    "A test of one notebook's cells, those with the `flag` included, as nbdev_test runs them."
     def test():
         start = time.time()
-        done = run("nbdev_test", "--path", str(path), *(["--flags", "slow"] if slow else []))
+        done = run("nbdev_test", "--path", str(path), *(["--flags", flag] if flag else []))
         if done.returncode:
             print((done.stdout + done.stderr)[-6000:], file=sys.stderr)
             raise Failure(f"run the notebook, mend the cell shown above (after {time.time() - start:.0f} s)")
-    test.__doc__ = f"{'slow ' if slow else ''}tests of {path.name}"
+    test.__doc__ = f"{flag} tests of {path.name}".lstrip()
     return test
 
 
@@ -224,11 +225,11 @@ def outcome(check):
 
 
 def main():
-    slow = "--slow" in sys.argv[1:]
-    marked = [p for p in notebooks() if not slow or any(re.search(r"^#\|\s*slow\b", s, re.M) for _, s in cells(p))]
-    checks = [] if slow else [c for n, c in globals().items() if n.startswith("check_")]
+    flag = next((word[2:] for word in sys.argv[1:] if word in ("--slow", "--cuda")), "")
+    marked = [p for p in notebooks() if not flag or any(re.search(rf"^#\|\s*{flag}\b", s, re.M) for _, s in cells(p))]
+    checks = [] if flag else [c for n, c in globals().items() if n.startswith("check_")]
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(outcome, checks + [test_notebook(p, slow) for p in marked]))
+        results = list(pool.map(outcome, checks + [test_notebook(p, flag) for p in marked]))
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
     sys.exit(not all(results))
 
