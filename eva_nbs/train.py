@@ -223,7 +223,7 @@ class Progress(Callback):
     def before_epoch(self, learner):  # the Learner that trains
         self._first, self._from = time.perf_counter(), learner.batch
         watched = self.show == "bar" or self.show == "auto" and _somebody_watches()
-        self._next = self._first + (2 if self.show == "auto" else 0.25) if watched else math.inf
+        self._next = self._first + (2 if self.show == "auto" else 0.5) if watched else math.inf
 
     def _open(self, learner):
         self._bar = _tqdm()(total=len(learner.loaders.train), initial=self._from, leave=False,
@@ -234,7 +234,7 @@ class Progress(Callback):
     def after_batch(self, learner):  # the Learner that trains
         if learner.compile and len(learner.history._steps["lr"]) == 1: self._tell_compile_time()
         if time.perf_counter() < self._next: return
-        self._next = time.perf_counter() + 0.25
+        self._next = time.perf_counter() + 0.5
         if self._bar is None: self._open(learner)
         now, per_batch = learner.running(), learner._sums["n"][0] * learner.world
         speed = per_batch * learner.batch / (time.perf_counter() - learner._started)
@@ -849,6 +849,9 @@ def _explain(learner, error):
     if "does not have a deterministic implementation" in text:
         return refuse("deterministic", text.split()[0], "operations with a repeatable result",
                       "Replace it, or use deterministic=False.")
+    if "more than 1 value per channel" in text:
+        return refuse("batch", "a single image, in a net that normalises over the batch at 1×1",
+                      "two images or more", "Use another batch_size, or drop_last=True.")
     loss = getattr(learner, "loss", None)
     if isinstance(loss, torch.Tensor) and loss.numel() != 1:
         return refuse("loss", f"one of shape {list(loss.shape)}", "a scalar",
