@@ -10,7 +10,7 @@ __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'set_
 
 # %% ../nbs/00_core.ipynb #8fdc362b
 import contextlib, copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
-import random, re, sys, tempfile
+import random, re, sys, tempfile, threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -292,11 +292,12 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # the names' values in
 @contextmanager
 def memory_kept(
     device: torch.device | str | None = None,  # None for the default; only a CPU is concerned
-):  # a context manager; yields whether the allocator listens (that of the GNU C library does)
+):  # a context manager; yields whether the allocator listens (glibc's, in the main thread)
     """Inside, freed memory stays with the process and is used again, without page faults.
     Afterwards it goes back to the system, and the allocator has its usual limits (mallopt(3))."""
     on_cpu = torch.device(device or default_device()).type == "cpu"
-    if not on_cpu or platform.libc_ver()[0] != "glibc":
+    in_main = threading.current_thread() is threading.main_thread()  # others have heaps of 64 MB
+    if not (on_cpu and in_main and platform.libc_ver()[0] == "glibc"):
         yield False
         return
     libc = ctypes.CDLL(None)
@@ -304,8 +305,8 @@ def memory_kept(
         libc.mallopt(_MMAP_MAX, 0), libc.mallopt(_TRIM_THRESHOLD, -1)
         yield True
     finally:
-        for limit, usual in ((_MMAP_MAX, 2**16), (_MMAP_THRESHOLD, 2**25), (_TRIM_THRESHOLD, 2**26)):
-            libc.mallopt(limit, usual)
+        libc.mallopt(_MMAP_MAX, 2**16), libc.mallopt(_MMAP_THRESHOLD, 2**25)
+        libc.mallopt(_TRIM_THRESHOLD, 2**26)
         libc.malloc_trim(0)
 
 # %% ../nbs/00_core.ipynb #25d41c80
