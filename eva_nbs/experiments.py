@@ -6,7 +6,7 @@
 __all__ = ['RECIPES', 'NORMS', 'RECIPE_SETS', 'OPTIONS', 'Recipe', 'parse_changes', 'get_recipe', 'Run', 'from_main',
            'augmented_sheet', 'plot_curves', 'plot_steps', 'draw_figures', 'describe_result', 'write_report',
            'find_recipe', 'new_run', 'train_run', 'train_all', 'list_recipes', 'eva_train', 'get_run', 'eva_lr_find',
-           'eva_report', 'read_images', 'classify', 'eva_predict', 'eva_gradcam']
+           'eva_report', 'read_images', 'Answers', 'classify', 'eva_predict', 'eva_gradcam']
 
 # %% ../nbs/10_experiments.ipynb #2c4755bf
 import base64, dataclasses, re, shlex, shutil, sys, warnings
@@ -33,8 +33,8 @@ from .core import (COLORS, EvaError, atomic_write, check_choice, check_number,
 from .data import ChannelStats, Splits, load_data, open_image, split_valid
 from .data import subset as take
 from .gradcam import show_layers, show_mistake_cams
-from .interpret import (Predictions, accuracy_per_class, analyse, figures_of, normalized,
-                               predict_once)
+from .interpret import (Predictions, accuracy_per_class, analyse, check_kind, figures_of,
+                               normalized, predict_once)
 from .lr_finder import LRFind, lr_find
 from .models import MODELS, build_model, count_parameters, diagram, summary
 from .schedules import SCHEDULES, plot_schedule
@@ -86,8 +86,7 @@ class Recipe:
         kinds = dict(name=str, title=str, notes=str, policy=Policy, nesterov=bool,
                      model_options=dict, schedule_options=dict, find_options=dict)
         for key, kind in kinds.items():
-            value = getattr(self, key)
-            if not isinstance(value, kind): raise refuse(key, value, f"a {kind.__name__}")
+            value = check_kind(key, getattr(self, key), kind, f"a {kind.__name__}")
             if kind is dict: object.__setattr__(self, key, dict(value))  # nobody else's
         if not re.fullmatch(r"\w[\w.-]{0,99}", self.name, re.ASCII):
             raise refuse("name", self.name, "letters, digits, . _ and - (it names a folder)")
@@ -130,46 +129,49 @@ def from_dict(
     return cls(**d | dict(policy=Policy.from_dict(d["policy"])))
 
 # %% ../nbs/10_experiments.ipynb #75c4839b
-def _recipes():
-    "The recipes that come with the library."
-    one_cycle = dict(schedule="one_cycle", schedule_options=dict(peak_epoch=5), batch_size=512)
-    found = "Source: rates from an LR range test. Chosen here: Nesterov momentum 0.9"
-    scaled, scaled_too = dict(logit_scale=0.125), "logits times 0.125, as in Page's net"
-    yield Recipe("assignment11", "Custom ResNet with the one-cycle policy", "custom_resnet",
-                 Policy(PadCrop(4), HFlip(), Cutout(8), Normalize()), epochs=24,
-                 model_options=scaled, weight_decay=2e-3, **one_cycle,
-                 notes=f"{found}, {scaled_too}, weight decay 2e-3: times the rate found (0.11), it "
-                       "is what Page's net has at its peak (5e-4 times 0.4).")
-    yield Recipe("assignment11_resnetc", "Custom ResNet with a convolutional head and L1",
-                 "custom_resnet",
-                 Policy(Rotate(5), PadCrop(4, fill="mean"), Cutout(16), Normalize()), epochs=24,
-                 model_options=dict(head="conv") | scaled, l1=5e-4, weight_decay=0.0,
-                 nesterov=False, **one_cycle,
-                 notes="Source: SGD with momentum 0.9 and L1 factor 0.0005; no weight decay. "
-                       f"Chosen here: {scaled_too}.")
-    yield Recipe("session9", "ResNet-18 with the one-cycle policy", "resnet18",
-                 Policy(PadCrop(4), HFlip(), Cutout(16), Normalize()), epochs=20,
-                 weight_decay=2e-2, **one_cycle,
-                 notes=f"{found}, a hole of 16 pixels, weight decay 2e-2: times the rate found "
-                       "(0.012), it is near what assignment11 has.")
-    yield Recipe("assignment10", "ResNet-18 with cyclic rates and a plateau", "resnet18",
-                 Policy(HFlip(), Cutout(16), Normalize()), "cyclic_plateau", 50, 128,
-                 schedule_options=dict(patience=4), weight_decay=1e-3, l1=1e-6, valid=2500,
-                 notes="Source: triangular2 between found bounds and a plateau with patience 4; L1 "
-                       "and weight decay 0.001. Chosen here: L1 factor 1e-6, a hole of 16 pixels.")
-    yield Recipe("assignment10_layernorm", "ResNet-18 with LayerNorm and a plateau", "resnet18",
-                 Policy(PadCrop(4), Rotate(5), Cutout(8), Normalize()), "plateau", 40, 128,
-                 model_options=dict(norm="layer"), lr_min=0.03, lr_max=0.03, weight_decay=0.0,
-                 schedule_options=dict(factor=0.1, patience=2, threshold=0.001), valid=2500,
-                 notes="Source: SGD, rate 0.03. Chosen here: Nesterov momentum 0.9, 5°, 8 pixels.")
+_FOUND = "Source: rates from an LR range test. Chosen here: Nesterov momentum 0.9"
+_SCALED, _SCALED_TOO = dict(logit_scale=0.125), "logits times 0.125, as in Page's net"
+_PEAK_AT_5 = dict(schedule="one_cycle", schedule_options=dict(peak_epoch=5), batch_size=512)
 
-    yield Recipe("quick", "assignment11, smaller in everything",
-                 "custom_resnet", Policy(PadCrop(4), HFlip(), Cutout(8), Normalize()), "one_cycle",
-                 epochs=8, batch_size=64, model_options=scaled | dict(width=16),
-                 schedule_options=dict(peak_epoch=2),
-                 notes="For the embedded data: 5,000 drawn shapes.")
+_ONE_CYCLE_RECIPES = [
+    Recipe("assignment11", "Custom ResNet with the one-cycle policy", "custom_resnet",
+           Policy(PadCrop(4), HFlip(), Cutout(8), Normalize()), epochs=24,
+           model_options=_SCALED, weight_decay=2e-3, **_PEAK_AT_5,
+           notes=f"{_FOUND}, {_SCALED_TOO}, weight decay 2e-3: times the rate found (0.11), it "
+                 "is what Page's net has at its peak (5e-4 times 0.4)."),
+    Recipe("assignment11_resnetc", "Custom ResNet with a convolutional head and L1",
+           "custom_resnet",
+           Policy(Rotate(5), PadCrop(4, fill="mean"), Cutout(16), Normalize()), epochs=24,
+           model_options=dict(head="conv") | _SCALED, l1=5e-4, weight_decay=0.0,
+           nesterov=False, **_PEAK_AT_5,
+           notes="Source: SGD with momentum 0.9 and L1 factor 0.0005; no weight decay. "
+                 f"Chosen here: {_SCALED_TOO}."),
+    Recipe("session9", "ResNet-18 with the one-cycle policy", "resnet18",
+           Policy(PadCrop(4), HFlip(), Cutout(16), Normalize()), epochs=20,
+           weight_decay=2e-2, **_PEAK_AT_5,
+           notes=f"{_FOUND}, a hole of 16 pixels, weight decay 2e-2: times the rate found "
+                 "(0.012), it is near what assignment11 has.")]
 
-RECIPES = {recipe.name: recipe for recipe in _recipes()}
+_QUICK_RECIPE = Recipe(
+    "quick", "assignment11, smaller in everything", "custom_resnet",
+    Policy(PadCrop(4), HFlip(), Cutout(8), Normalize()), "one_cycle", epochs=8, batch_size=64,
+    model_options=_SCALED | dict(width=16), schedule_options=dict(peak_epoch=2),
+    notes="For the embedded data: 5,000 drawn shapes.")
+
+# %% ../nbs/10_experiments.ipynb #faec5790
+_PLATEAU_RECIPES = [
+    Recipe("assignment10", "ResNet-18 with cyclic rates and a plateau", "resnet18",
+           Policy(HFlip(), Cutout(16), Normalize()), "cyclic_plateau", 50, 128,
+           schedule_options=dict(patience=4), weight_decay=1e-3, l1=1e-6, valid=2500,
+           notes="Source: triangular2 between found bounds and a plateau with patience 4; L1 "
+                 "and weight decay 0.001. Chosen here: L1 factor 1e-6, a hole of 16 pixels."),
+    Recipe("assignment10_layernorm", "ResNet-18 with LayerNorm and a plateau", "resnet18",
+           Policy(PadCrop(4), Rotate(5), Cutout(8), Normalize()), "plateau", 40, 128,
+           model_options=dict(norm="layer"), lr_min=0.03, lr_max=0.03, weight_decay=0.0,
+           schedule_options=dict(factor=0.1, patience=2, threshold=0.001), valid=2500,
+           notes="Source: SGD, rate 0.03. Chosen here: Nesterov momentum 0.9, 5°, 8 pixels.")]
+
+RECIPES = {r.name: r for r in (*_ONE_CYCLE_RECIPES, *_PLATEAU_RECIPES, _QUICK_RECIPE)}
 
 # %% ../nbs/10_experiments.ipynb #2575f15f
 NORMS = ("batch", "layer", "group", "instance", "none")
@@ -209,7 +211,7 @@ def diff(
     other: Recipe,  # to compare with
 ) -> pd.DataFrame:  # a row per fact that differs, a column per recipe; "–" for a missing fact
     "What differs between two recipes."
-    if not isinstance(other, Recipe): raise refuse("other", other, "a Recipe")
+    check_kind("other", other, Recipe, "a Recipe")
     mine, theirs = self.facts(), other.facts()
     keys = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
     rows = [[facts.get(k, "–") for facts in (mine, theirs)] for k in keys]
@@ -241,12 +243,12 @@ def _fraction(lr_max): return check_number("lr_max", lr_max, low=0, open_low=Tru
 
 # %% ../nbs/10_experiments.ipynb #0b47a7b3
 def parse_changes(
-    words,  # texts of the form key=value
+    words,  # a list of texts of the form key=value, or None for no change
 ) -> dict:  # a recipe's field → value
     "Changes to a recipe from the words of a command line."
     changes = {}
-    for word in words or ():
-        key, equals, value = word.partition("=")
+    for word in check_kind("set", words or [], (list, tuple), "a list of texts like l1=0"):
+        key, equals, value = str(word).partition("=")
         if not equals: raise refuse("set", word, "key=value", "For example: --set l1=0")
         try: changes[key] = loads(value)
         except (ValueError, RecursionError): changes[key] = value
@@ -284,9 +286,9 @@ def make_learner(
     world_size: int = 1,  # processes that share every batch
 ) -> Learner:  # without a schedule yet, since rates may have to be found first
     "Net, loaders, loss and optimizer of the recipe, ready for `lr_find` or `fit`."
-    set_seed(seed)
+    set_seed(seed), check_kind("splits", splits, Splits, "Splits, as `load_data` returns them")
     options = self.model_options | dict(num_classes=len(splits.classes))
-    if self.batch_size % world_size:
+    if self.batch_size % check_number("world_size", world_size, low=1, integer=True):
         raise refuse("batch_size", self.batch_size, f"a multiple of the {world_size} processes")
     loaders = make_loaders(splits, self.policy, self.batch_size // world_size, seed=seed,
                            engine=engine, rank=rank, world_size=world_size)
@@ -297,13 +299,13 @@ def make_learner(
 
 # %% ../nbs/10_experiments.ipynb #4625766a
 class Run:
-    "A training on disk: its configuration, what came of it, and the net."
+    "A training on disk: `Run.create` begins one, `Run.load` opens one."
     def __init__(
         self,
         folder: str | Path,  # a folder that `Run.create` made
     ):
-        if not isinstance(folder, (str, Path)): raise refuse("run", folder, "a folder's path")
-        self.folder = Path(folder)
+        "For `create` and `load`; call these."
+        self.folder = Path(check_kind("run", folder, (str, Path), "a folder's path"))
         if not (self.folder / "config.json").is_file():
             raise refuse("run", folder, "a folder with a config.json, made by eva_train",
                          "List the runs with `ls runs`.")
@@ -320,8 +322,10 @@ def create(
     **config,  # what else is needed to do it again: data, subset, engine, precision
 ) -> Run:
     "A new folder `<recipe>-<seed>-<time>` with config.json and versions.json in it."
-    stamp = datetime.now().strftime("%Y%m%d-%H%M%S")
-    folder = Path(out) / f"{recipe.name}-{seed}-{stamp}"
+    check_kind("recipe", recipe, Recipe, "a Recipe", "Try get_recipe('quick').")
+    check_kind("out", out, (str, Path), "a folder's path")
+    check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
+    folder = Path(out) / f"{recipe.name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}"
     try:
         while folder.exists(): folder = folder.with_name(folder.name + "x")
         folder.mkdir(parents=True)
@@ -347,7 +351,6 @@ def _read_values(path, **needed):
     raise refuse("file", f"{path} without a proper {', '.join(bad) or 'object'}",
                  "the file that eva_train wrote", "Restore it, or train again.")
 
-# %% ../nbs/10_experiments.ipynb #d46bcdd1
 @patch(as_prop=True)
 def recipe(self: Run) -> Recipe:
     "The recipe, as it was saved with the run."
@@ -366,11 +369,35 @@ def metrics(self: Run) -> dict:  # metrics.json
                         test_accuracy=number, test_loss=number, train_seconds=number,
                         images_per_second=number, rates=dict, per_class_accuracy=dict)
 
+# %% ../nbs/10_experiments.ipynb #fe2bed85
+@patch(as_prop=True)
+def history(self: Run) -> pd.DataFrame:  # a row per epoch
+    "The epochs so far, from history.csv."
+    path = self.folder / "history.csv"
+    if not path.exists(): raise refuse("run", self.folder, "a run with at least one epoch")
+    try: rows = pd.read_csv(path)
+    except (ValueError, OSError): rows = pd.DataFrame()  # pandas' own errors are ValueErrors
+    if len(rows) and rows.select_dtypes("number").shape == rows.shape: return rows
+    raise refuse("file", path, "a table of numbers, as eva_train wrote it", "Restore it.")
+
+# %% ../nbs/10_experiments.ipynb #917aaa1d
+@patch(cls_method=True)
+def load(
+    cls: Run,
+    folder: str | Path,  # of a run
+    finished: bool = True,  # whether to refuse one that is not finished
+) -> Run:  # with .metrics, .history, .learner, .predictions, .figures, .recipe
+    "A run from its folder, without training."
+    run = cls(folder)
+    if finished: run.metrics  # refuses an unfinished one
+    return run
+
 # %% ../nbs/10_experiments.ipynb #ff7fd393
 def from_main(
     make,  # a function without arguments
 ):  # what it returns, in every process
     "Call `make` in the first of several processes and hand its result (or its error) to all."
+    if not callable(make): raise refuse("make", make, "a function without arguments")
     if not dist.is_initialized(): return make()
     box = [None]
     if dist.get_rank() == 0:
@@ -385,8 +412,7 @@ def from_main(
 def load_splits(self: Run) -> Splits:
     "The data of the run, cut as it was configured."
     c, valid = self.config, self.recipe.valid
-    folder = c["data"] not in NAMED_DATA
-    options = dict(progress=sys.stderr.isatty()) if folder else {}
+    options = {} if c["data"] in NAMED_DATA else dict(progress=sys.stderr.isatty())
     splits = load_data(c["data"], size=c.get("size"), **options)
     if len(splits.classes) < 2:
         raise refuse("data", f"{c['data']} with one class", "two classes or more", "Add a folder.")
@@ -394,13 +420,6 @@ def load_splits(self: Run) -> Splits:
         fewer = take(splits.train, n=c["subset"], seed=c["seed"])
         splits = dataclasses.replace(splits, train=fewer)
     return split_valid(splits, valid, seed=c["seed"]) if valid else splits
-
-# %% ../nbs/10_experiments.ipynb #7df3c103
-def _find(learner, recipe):
-    "The recipe's range test; Ctrl-C ends it for good, since half a test misleads."
-    found = learner.lr_find(**dict(progress=sys.stderr.isatty()) | recipe.find_options)
-    if found.stop_reason.startswith("interrupted"): raise KeyboardInterrupt("LR range test stopped")
-    return found
 
 # %% ../nbs/10_experiments.ipynb #12386837
 @patch
@@ -421,6 +440,12 @@ def find_rates(
     return tuple(f if asked == "find" else asked
                  for f, asked in ((found.lr_min, r.lr_min), (found.lr_max, r.lr_max)))
 
+def _find(learner, recipe):
+    "The recipe's range test; Ctrl-C ends it for good, since half a test misleads."
+    found = learner.lr_find(**dict(progress=sys.stderr.isatty()) | recipe.find_options)
+    if found.stop_reason.startswith("interrupted"): raise KeyboardInterrupt("LR range test stopped")
+    return found
+
 # %% ../nbs/10_experiments.ipynb #28d510c4
 @patch
 def make_learner(
@@ -436,35 +461,17 @@ def make_learner(
             TensorBoard(folder / "tensorboard")] if write else []
     engine, precision = c.get("engine", "auto"), c.get("precision", "auto")
     learner = recipe.make_learner(splits, c["seed"], engine, precision, keep, rank, world_size)
-    rates = from_main(lambda: self.find_rates(learner))
-    learner.schedule = recipe.make_schedule(*rates)
-    if any((folder / f).exists() for f in ("last.ckpt", "last.prev.ckpt")):
+    learner.schedule = recipe.make_schedule(*from_main(lambda: self.find_rates(learner)))
+    if _has_checkpoint(folder):
         with warnings.catch_warnings():
             if not write: warnings.simplefilter("ignore")  # it says that nothing is written
             learner.resume(folder)
     return learner
 
-# %% ../nbs/10_experiments.ipynb #92e2b93f
-@patch
-def train(
-    self: Run,
-    rank: int = 0,  # which of `world_size` processes this is
-    world_size: int = 1,  # processes that share every batch
-) -> Learner:  # check `.interrupted`
-    "Train to the end, from wherever the run stands; then write metrics, figures and the report."
-    checkpoints = [self.folder / name for name in ("last.ckpt", "last.prev.ckpt")]
-    if (self.folder / "metrics.json").exists() and not any(p.exists() for p in checkpoints):
-        again = f"Train it again with: eva_train {shlex.quote(str(self.folder))}"
-        received = f"{self.folder}, finished, without its last.ckpt"
-        raise refuse("run", received, "a run to go on with", again)
-    splits = self.load_splits()
-    learner = self.make_learner(splits, rank, world_size)
-    if learner.epoch < self.recipe.epochs:
-        if rank == 0: self.note_start(learner)
-        learner.fit(until=self.recipe.epochs)
-    if not learner.interrupted and rank == 0: self.finish(learner, splits)
-    return learner
+def _has_checkpoint(folder):
+    return any((folder / name).exists() for name in ("last.ckpt", "last.prev.ckpt"))
 
+# %% ../nbs/10_experiments.ipynb #6488d042
 @patch
 def note_start(
     self: Run,
@@ -484,17 +491,24 @@ def starts(self: Run) -> list:  # of dicts: time (UTC), epoch, batch, device
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     return [loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
-# %% ../nbs/10_experiments.ipynb #22537b19
+# %% ../nbs/10_experiments.ipynb #92e2b93f
 @patch
-def keep_weights(
+def train(
     self: Run,
-    learner: Learner,  # trained
-) -> None:
-    "Save what is going to be scored; a full disk is an error here, after all the rest is done."
-    try: learner.save(self.folder / "best.safetensors")
-    except OSError as e:
-        remedy = f"{e.strerror}: make room, then: eva_train --resume {self.folder}"
-        raise refuse("out", self.folder, "a folder with room for the weights", remedy) from None
+    rank: int = 0,  # which of `world_size` processes this is
+    world_size: int = 1,  # processes that share every batch
+) -> Learner:  # check `.interrupted`
+    "Train to the end, from wherever the run stands; then write metrics, figures and the report."
+    if (self.folder / "metrics.json").exists() and not _has_checkpoint(self.folder):
+        received, again = f"{self.folder}, without its last.ckpt", shlex.quote(str(self.folder))
+        raise refuse("run", received, "a run to go on with", f"Repeat it with: eva_train {again}")
+    splits = self.load_splits()
+    learner = self.make_learner(splits, rank, world_size)
+    if learner.epoch < self.recipe.epochs:
+        if rank == 0: self.note_start(learner)
+        learner.fit(until=self.recipe.epochs)
+    if not learner.interrupted and rank == 0: self.finish(learner, splits)
+    return learner
 
 # %% ../nbs/10_experiments.ipynb #3540bfa0
 @patch
@@ -508,25 +522,40 @@ def finish(
     if self.recipe.valid: learner.load(self.folder / "best.safetensors")
     else: self.keep_weights(learner)
     print("Scoring the test set, drawing the figures, writing the report", flush=True)
-    precision = learner.precision.name
     preds = predict_once(self.folder / "predictions.safetensors", learner.scored_model,
-                         splits.test, splits.stats, precision=precision)
-    rows, c, steps = learner.history, self.config, learner.history.steps["lr"]
+                         splits.test, splits.stats, precision=learner.precision.name)
+    write_json(self.folder / "metrics.json", _measured(self, learner, splits, preds))
+    self.explain(learner, splits, preds)
+
+@patch
+def keep_weights(
+    self: Run,
+    learner: Learner,  # trained
+) -> None:
+    "Save what is going to be scored; a full disk is an error here, after all the rest is done."
+    try: learner.save(self.folder / "best.safetensors")
+    except OSError as e:
+        remedy = f"{e.strerror}: make room, then: eva_train --resume {self.folder}"
+        raise refuse("out", self.folder, "a folder with room for the weights", remedy) from None
+
+def _measured(run, learner, splits, preds):
+    "What metrics.json holds."
+    rows, rates = learner.history, learner.history.steps["lr"]
     per_class, show = accuracy_per_class(preds), lambda v: ", ".join(f"{x:.4f}" for x in v)
-    write_json(self.folder / "metrics.json", dict(
-        recipe=self.recipe.name, data=splits.name, seed=c["seed"], epochs=learner.epoch,
+    return dict(
+        recipe=run.recipe.name, data=splits.name, seed=run.config["seed"], epochs=learner.epoch,
         parameters=count_parameters(learner.model), train_images=len(splits.train),
         test_images=len(splits.test), test_accuracy=preds.accuracy,
         test_loss=preds.losses.double().mean().item(),
         train_seconds=sum(r["seconds"] for r in rows),
         images_per_second=float(np.median([r["images_per_second"] for r in rows])),
-        device=describe_device(learner.device), precision=precision,
+        device=describe_device(learner.device), precision=learner.precision.name,
         finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        starts=len(self.starts), rates=dict(lr_min=min(steps), lr_max=max(steps)),
+        starts=len(run.starts), rates=dict(lr_min=min(rates), lr_max=max(rates)),
         channel_stats=f"{show(splits.stats.mean)}; {show(splits.stats.std)}",
-        per_class_accuracy=dict(zip(per_class["class"], per_class["accuracy"]))))
-    self.explain(learner, splits, preds)
+        per_class_accuracy=dict(zip(per_class["class"], per_class["accuracy"])))
 
+# %% ../nbs/10_experiments.ipynb #2d1ba40b
 @patch
 def explain(
     self: Run,
@@ -550,7 +579,8 @@ def augmented_sheet(
     seed: int = 0,  # which draws of the augmentation
 ):  # array of Axes, a row per class
     "Augmented images of each class, as they go into the net."
-    n = min(n, *splits.train.counts().values())
+    check_kind("splits", splits, Splits, "Splits, as `load_data` returns them")
+    n = min(check_number("n", n, low=1, integer=True), *splits.train.counts().values())
     return show_sheet(policy, splits.train, n, splits.stats, seed)
 
 # %% ../nbs/10_experiments.ipynb #95461d38
@@ -561,9 +591,12 @@ def plot_curves(
 ):  # the Axes
     "A figure over the epochs, for train, valid and test where they were scored."
     check_choice("what", what, ["accuracy", "loss"])
+    check_kind("history", history, pd.DataFrame, "a table, as `Run.history` gives it")
+    parts = [part for part in ("train", "valid", "test") if f"{part}_{what}" in history]
+    if history.empty or "epoch" not in history or not parts:
+        raise refuse("history", list(history), f"rows with epoch and {what}, as in history.csv")
     ax, scale = new_axes(ax, (4.6, 3)), 100 if what == "accuracy" else 1
-    for part in ("train", "valid", "test"):
-        if f"{part}_{what}" not in history: continue
+    for part in parts:
         values = history[f"{part}_{what}"] * scale
         ax.plot(history["epoch"], values, color=COLORS[part], label=f"{part} {values.iloc[-1]:.4g}")
     ax.set(xlabel="epoch", ylabel=f"{what}, %" if scale == 100 else what, title=what.capitalize())
@@ -579,6 +612,8 @@ def plot_steps(
     "A figure over every single batch of the run: the trend of the rate, or the raw loss."
     names = dict(lr="learning rate", momentum="momentum", loss="training loss of each batch")
     check_choice("what", what, names)
+    if what not in check_kind("steps", steps, dict, "a dict of arrays, as `History.steps` is"):
+        raise refuse("steps", list(steps), f"a dict with {what}, a value per batch")
     ax = new_axes(ax, (4.6, 3))
     ax.plot(steps[what], color=COLORS["accent"], lw=0.8 if what == "loss" else 1.6)
     title = f"{names[what].capitalize()} ({len(steps[what]):,} steps)"
@@ -622,6 +657,8 @@ def draw_figures(
     others=(),  # Predictions of the same test set by other seeds
 ) -> None:
     "Write figures/*.png."
+    for value, kind in ((run, Run), (learner, Learner), (splits, Splits), (preds, Predictions)):
+        check_kind("figures", value, kind, "a Run, its Learner, its Splits and its Predictions")
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
     for name, make in _figure_makers(run, learner, splits, preds, others).items():
@@ -727,6 +764,8 @@ def describe_result(
     metrics: dict,  # what metrics.json holds
 ) -> str:  # a sentence or two
     "The result in plain words."
+    lacking = _SAID - set(check_kind("metrics", metrics, dict, "what metrics.json holds"))
+    if lacking: raise refuse("metrics", f"no {min(lacking)}", "what metrics.json holds")
     minutes, seconds = divmod(round(metrics["train_seconds"]), 60)
     took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     right = round(metrics["test_accuracy"] * metrics["test_images"])
@@ -735,6 +774,9 @@ def describe_result(
             f"{metrics['data']} in {took}, names {right:,} of {metrics['test_images']:,} "
             "test images right "
             f"({100 * metrics['test_accuracy']:.2f} %, loss {metrics['test_loss']:.3f}).")
+
+_SAID = set("recipe parameters epochs train_images data train_seconds test_images test_accuracy "
+            "test_loss".split())
 
 # %% ../nbs/10_experiments.ipynb #1e240fc4
 def _facts(run):
@@ -758,7 +800,6 @@ def _facts(run):
             ("Seed", c["seed"]), ("Choosing", chosen),
             ("Machine", f"{m['device']}, {m['precision']}"), ("Notes", r.notes)]
 
-# %% ../nbs/10_experiments.ipynb #eca3f5a8
 _TABLES = dict(overview="Accuracy, its 95 % interval, and the calibration error",
                confused_pairs="Pairs that are confused most",
                top_losses="The largest losses", agreement="Agreement of several seeds")
@@ -776,23 +817,29 @@ def write_report(
     run: Run,  # finished: metrics.json and figures/ are there
 ) -> Path:  # report.html in the run's folder
     "One self-contained HTML file."
-    m, r = run.metrics, run.recipe
-    encode = lambda p: base64.b64encode(p.read_bytes()).decode()
-    figures = {p.stem: encode(p) for p in sorted((run.folder / "figures").glob("*.png"))}
+    check_kind("run", run, Run, "a Run", "Open it with Run.load(folder).")
+    m, r, figures = run.metrics, run.recipe, _pictures(run.folder / "figures")
     sections = [(t, text, [n for n in names if n in figures]) for t, text, names in _SECTIONS]
-    cards = [(f"{100 * m['test_accuracy']:.2f} %", "of the test images named right"),
-             (f"{m['parameters']:,}", "parameters"),
-             (f"{m['train_seconds']:,.0f} s", "of training"),
-             (f"{m['images_per_second']:,.0f}", "images per second")]
     net = build_model(r.model, **r.model_options | dict(num_classes=len(m["per_class_accuracy"])))
     page = _REPORT.render(
         m=m, recipe=r, percent=f"{100 * m['test_accuracy']:.2f}", sentence=describe_result(m),
-        cards=cards, facts=_facts(run), figures=figures, layers=str(summary(net)),
+        cards=_cards(m), facts=_facts(run), figures=figures, layers=str(summary(net)),
         sections=[s for s in sections if s[2]], tables=_tables(run), again=run.config["command"],
         versions=_read_values(run.folder / "versions.json"))
     path = run.folder / "report.html"
     with atomic_write(path) as f: f.write(page.encode("utf-8", "replace").decode())
     return path
+
+def _pictures(folder):
+    "Name → the picture as base64, so that it can stand in the page."
+    return {p.stem: base64.b64encode(p.read_bytes()).decode() for p in sorted(folder.glob("*.png"))}
+
+def _cards(m):
+    "The numbers that are shown large, with what they count."
+    return [(f"{100 * m['test_accuracy']:.2f} %", "of the test images named right"),
+            (f"{m['parameters']:,}", "parameters"),
+            (f"{m['train_seconds']:,.0f} s", "of training"),
+            (f"{m['images_per_second']:,.0f}", "images per second")]
 
 # %% ../nbs/10_experiments.ipynb #2e034414
 @patch
@@ -812,23 +859,6 @@ def load_model(self: Run) -> tuple:  # (model in eval mode, classes, ChannelStat
 
 # %% ../nbs/10_experiments.ipynb #b968ae38
 @patch(as_prop=True)
-def history(self: Run) -> pd.DataFrame:  # a row per epoch
-    "The epochs so far, from history.csv."
-    path = self.folder / "history.csv"
-    if not path.exists(): raise refuse("run", self.folder, "a run with at least one epoch")
-    try: rows = pd.read_csv(path)
-    except (ValueError, OSError): rows = pd.DataFrame()  # pandas' own errors are ValueErrors
-    if len(rows) and rows.select_dtypes("number").shape == rows.shape: return rows
-    raise refuse("file", path, "a table of numbers, as eva_train wrote it", "Restore it.")
-
-@patch(as_prop=True)
-def figures(self: Run) -> dict:  # name → path of the PNG, in the order of the report
-    "The pictures of the run."
-    drawn = {p.stem: p for p in sorted((self.folder / "figures").glob("*.png"))}
-    order = [name for _, _, names in _SECTIONS for name in names]
-    return {name: drawn[name] for name in [*order, *drawn] if name in drawn}
-
-@patch(as_prop=True)
 def learner(self: Run) -> Learner:  # a new one each time; it does not write into the run's folder
     "A learner with the weights that were scored: to evaluate, explain, or train further."
     learner = self.make_learner(self.load_splits(), write=False)
@@ -842,15 +872,12 @@ def predictions(self: Run) -> Predictions:  # on the test set
                         precision=self.metrics["precision"])
 
 # %% ../nbs/10_experiments.ipynb #6db81e69
-@patch(cls_method=True)
-def load(
-    cls: Run,
-    folder: str | Path,  # of a finished run
-) -> Run:  # with .metrics, .history, .learner, .predictions, .figures, .recipe
-    "A finished run from its folder, without training."
-    run = cls(folder)
-    run.metrics  # refuses an unfinished one
-    return run
+@patch(as_prop=True)
+def figures(self: Run) -> dict:  # name → path of the PNG, in the order of the report
+    "The pictures of the run."
+    drawn = {p.stem: p for p in sorted((self.folder / "figures").glob("*.png"))}
+    order = [name for _, _, names in _SECTIONS for name in names]
+    return {name: drawn[name] for name in [*order, *drawn] if name in drawn}
 
 @patch
 def _repr_markdown_(self: Run) -> str:
@@ -859,15 +886,17 @@ def _repr_markdown_(self: Run) -> str:
 
 # %% ../nbs/10_experiments.ipynb #12124213
 def find_recipe(
-    name: str,  # a recipe's name, or the folder of a run
+    name: str | Path,  # a recipe's name, or the folder of a run
 ) -> Recipe:
     "A recipe by its name, or the recipe of a run."
-    return get_recipe(name) if name in RECIPES or not Path(name).is_dir() else Run(name).recipe
+    check_kind("recipe", name, (str, Path), "a recipe's name, or the folder of a run", "Try quick.")
+    if name in RECIPES or not Path(name).is_dir(): return get_recipe(name)
+    return Run.load(name, finished=False).recipe
 
 # %% ../nbs/10_experiments.ipynb #31b8a16a
 def new_run(
-    recipe: str,  # a recipe's name, or the folder of a run to repeat
-    out: str = "runs",  # where runs are kept
+    recipe: str | Path,  # a recipe's name, or the folder of a run to repeat
+    out: str | Path = "runs",  # where runs are kept
     data: str | None = None,  # "shapes" (the default), "cifar10", "cifar100" or a folder of images
     seed: int | None = None,  # of everything random; 0 by default
     subset: int | None = None,  # train on so many images only, an equal share of each class
@@ -877,11 +906,11 @@ def new_run(
     **changes,  # to the recipe, as for `Recipe.adapted`; None changes nothing
 ) -> Run:  # not trained yet
     "Check what was asked for and make the run's folder. A run that is repeated keeps its settings."
-    data = None if data is None else str(data)
+    base, data = find_recipe(recipe), None if data is None else str(data)
     asked = dict(data=data, seed=seed, subset=subset, size=size, engine=engine, precision=precision)
     config = _settings(recipe) | {k: v for k, v in asked.items() if v is not None}
     _check_config(**config)
-    adapted, words = find_recipe(recipe).adapted(**changes), _as_words(changes | config)
+    adapted, words = base.adapted(**changes), _as_words(changes | config)
     adapted.make_schedule(1e-3, 1e-2)  # refuses what cannot be built
     return Run.create(adapted, out, command=f"eva_train {shlex.quote(str(recipe))} {words}",
                       **config)
@@ -890,7 +919,7 @@ def _settings(recipe):
     "What is trained on, where nothing else is asked for: as the run did, or the defaults."
     default = dict(data="shapes", seed=0, subset=None, size=None, engine="auto", precision="auto")
     if recipe in RECIPES or not Path(recipe).is_dir(): return default
-    config = Run(recipe).config
+    config = Run.load(recipe, finished=False).config
     return {k: config.get(k, v) for k, v in default.items()}
 
 def _check_config(seed, data, subset, size, engine, precision):
@@ -914,12 +943,6 @@ def _as_words(options):
 OPTIONS = ("data", "epochs", "batch_size", "subset", "size", "width", "lr_max", "seed", "engine",
            "precision")
 
-# %% ../nbs/10_experiments.ipynb #3eb06ca6
-def _remove_if_empty(run):
-    "Remove the folder of a run that never began."
-    made = {path.name for path in run.folder.iterdir()}
-    if made <= {"config.json", "versions.json"}: shutil.rmtree(run.folder)
-
 # %% ../nbs/10_experiments.ipynb #36382b0b
 def train_run(
     make_run,  # a function without arguments that returns a Run, new or interrupted
@@ -927,8 +950,8 @@ def train_run(
 ) -> Run:  # finished
     "Train to the end and say what came of it; when interrupted, say how to go on."
     with distributed() as (rank, world_size):
-        run, say = from_main(make_run), print if rank == 0 else lambda *a, **k: None
-        say(f"Run folder: {run.folder}\nLoading {run.config['data']}", flush=True)
+        run = check_kind("run", from_main(make_run), Run, "a Run", "Try new_run.")
+        if rank == 0: print(f"Run folder: {run.folder}\nLoading {run.config['data']}", flush=True)
         try: interrupted = run.train(rank, world_size).interrupted
         except EvaError:
             if rank == 0 and not resumed: _remove_if_empty(run)
@@ -941,6 +964,11 @@ def train_run(
             print(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
         return run
 
+def _remove_if_empty(run):
+    "Remove the folder of a run that never began."
+    made = {path.name for path in run.folder.iterdir()}
+    if made <= {"config.json", "versions.json"}: shutil.rmtree(run.folder)
+
 # %% ../nbs/10_experiments.ipynb #23c558ed
 def train_all(
     recipes,  # names of recipes, or folders of runs to repeat
@@ -948,6 +976,8 @@ def train_all(
     **options,  # for `new_run`
 ) -> list:  # the Runs, finished
     "Train several recipes with several seeds."
+    check_kind("recipes", recipes, (list, tuple), "a list of names", "Try ['quick'].")
+    check_kind("seeds", seeds, (list, tuple, range), "a list of numbers", "Try range(3).")
     runs, several = [], len(recipes) * len(seeds) > 1
     for recipe in recipes:
         for seed in seeds:
@@ -957,11 +987,12 @@ def train_all(
         print("\nCompare: eva_compare", *(shlex.quote(str(run.folder)) for run in runs))
     return runs
 
+# %% ../nbs/10_experiments.ipynb #07a34a34
 def list_recipes(
-    name: str | None = None,  # a recipe or a set, a run's folder, or None for all in brief
+    name: str | Path | None = None,  # a recipe or a set, a run's folder, or None for all in brief
 ) -> list:  # of lines
     "What there is to train."
-    if name: return [str(find_recipe(n)) for n in RECIPE_SETS.get(name, (name,))]
+    if name is not None: return [str(find_recipe(n)) for n in RECIPE_SETS.get(str(name), (name,))]
     brief = [f"{r.name:24} {r.title}, {r.epochs} epochs" for r in RECIPES.values()]
     return brief + [f"{k:24} all of {', '.join(v)}" for k, v in RECIPE_SETS.items()]
 
@@ -990,7 +1021,7 @@ def eva_train(
     "Train a recipe, and leave a folder with weights, metrics, figures and a report."
     if list: return print("\n".join(list_recipes(recipe)))
     if resume is not None:
-        train_run(lambda: Run(resume), resumed=True)
+        train_run(lambda: Run.load(resume, finished=False), resumed=True)
         return  # nothing: a command's value would be its exit code
     if not recipe:
         raise refuse("recipe", "nothing", ", ".join(RECIPES), "Try: eva_train quick")
@@ -998,14 +1029,18 @@ def eva_train(
     check_number("seeds", seeds, low=1, high=1000, integer=True)
     own = dict(data=data, out=out, epochs=epochs, batch_size=batch_size, subset=subset, size=size,
                width=width, lr_max=lr_max, engine=engine, precision=precision)
-    changes = parse_changes(set)
+    changes = _changes(set)
+    first = check_number("seed", seed or 0, low=0, high=2**32 - seeds, integer=True)
+    each = [seed] if seeds == 1 else range(first, first + seeds)
+    train_all(RECIPE_SETS.get(recipe, (recipe,)), each, **own, **changes)
+
+def _changes(words):
+    "What --set changes of the recipe."
+    changes = parse_changes(words)
     for key in changes:
         if key in OPTIONS: raise refuse("set", key, "a field without an option", f"Use --{key}.")
         check_choice("recipe key", key, [f.name for f in fields(Recipe)])
-    first = seed or 0
-    check_number("seed", first + seeds - 1, low=0, high=2**32 - 1, integer=True)
-    each = [seed] if seeds == 1 else range(first, first + seeds)
-    train_all(RECIPE_SETS.get(recipe, (recipe,)), each, **own, **changes)
+    return changes
 
 # %% ../nbs/10_experiments.ipynb #97158b02
 @patch
@@ -1015,24 +1050,31 @@ def shortened(self: Recipe) -> Recipe:
     return self.adapted(epochs=min(8, self.epochs), width=width, valid=min(500, self.valid),
                         batch_size=min(64, self.batch_size))
 
+# %% ../nbs/10_experiments.ipynb #050029ea
 def get_run(
     recipe: str,  # a recipe's name
     full: bool = False,  # the whole recipe, or the short version
-    data: str = "shapes",  # "shapes", "cifar10", "cifar100" or a folder of images
+    data: str | Path = "shapes",  # "shapes", "cifar10", "cifar100" or a folder of images
     seed: int = 0,  # of everything random
     out: str | Path = "runs",  # where runs are kept
 ) -> Run:  # finished
     "The newest finished run of this recipe, data and seed; else an interrupted one, or a new one."
     wanted = get_recipe(recipe) if full else get_recipe(recipe).shortened()
-    config = dict(seed=seed, data=str(data), subset=None, size=None, engine="auto",
-                  precision="auto")
-    runs = [Run(path.parent) for path in sorted(Path(out).glob(f"{recipe}-{seed}-*/config.json"))]
-    same = [run for run in runs if _is_of(run, wanted, config)]
+    for key, value in (("data", data), ("out", out)): check_kind(key, value, (str, Path), "a text")
+    check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
+    config = dict(data=str(data), subset=None, size=None, engine="auto", precision="auto")
+    same = _same_runs(out, wanted, seed, config)
     finished = [run for run in same if (run.folder / "metrics.json").exists()]
     if finished: return finished[-1]
     if same: return train_run(lambda: same[-1], resumed=True)
     again = f"get_run({recipe!r}, full={full}, data={str(data)!r}, seed={seed})"
-    return train_run(lambda: Run.create(wanted, out, command=again, **config))
+    return train_run(lambda: Run.create(wanted, out, seed, command=again, **config))
+
+def _same_runs(out, recipe, seed, config):
+    "The runs of this recipe with this seed and these settings, the newest last."
+    paths = sorted(Path(out).glob(f"{recipe.name}-{seed}-*/config.json"))
+    runs = [Run.load(path.parent, finished=False) for path in paths]
+    return [run for run in runs if _is_of(run, recipe, config | dict(seed=seed))]
 
 def _is_of(run, recipe, config):
     "Whether a run is of this recipe with these settings; a run that cannot be read is not."
@@ -1073,9 +1115,9 @@ def eva_report(
     others: Param("runs with other seeds", str, opt=False, nargs="*") = None,  # of the same data
 ):
     "Analyse a finished run: tables, figures and report.html, drawn anew."
-    run = Run.load(run)
+    check_kind("others", others or [], (list, tuple), "a list of folders")
+    run, others = Run.load(run), [Run.load(other).predictions for other in others or ()]
     learner, splits, preds = run.learner, run.load_splits(), run.predictions
-    others = [Run.load(other).predictions for other in others or ()]
     run.explain(learner, splits, preds, others)
     for name in ("overview", "confused_pairs"):
         frame = pd.read_csv(run.folder / "tables" / f"{name}.csv", index_col=0)
@@ -1088,6 +1130,9 @@ def read_images(
     size: tuple,  # height and width to bring them to
 ) -> tuple:  # (uint8 tensor [N, H, W, 3], the paths that could be read, messages about the others)
     "User's images at the size of the training images."
+    check_kind("images", paths, (list, tuple), "a list of image files")
+    if len(check_kind("size", size, (list, tuple), "(height, width)")) != 2:
+        raise refuse("size", size, "(height, width)")
     images, good, problems = [], [], []
     for path in paths:
         try: images.append(torch.from_numpy(open_image(path, size).copy())), good.append(path)
@@ -1097,15 +1142,36 @@ def read_images(
     return torch.stack(images), good, problems
 
 # %% ../nbs/10_experiments.ipynb #ecd1e8bf
+@dataclass(frozen=True)
+class Answers:
+    "What a net says to some image files, and what it takes to look into that."
+    paths: list  # the files that could be read
+    problems: list  # a message about each of the others
+    images: torch.Tensor  # uint8 [N, H, W, 3], at the size of the training images
+    probabilities: torch.Tensor  # float32 [N, C]
+    classes: tuple  # names of the C classes
+    stats: ChannelStats  # what the images were normalised with
+    model: torch.nn.Module  # the net, in eval mode
+
+    def top(
+        self,
+        k: int = 5,  # how many classes, or all of them if there are fewer
+    ) -> list:  # for each image a dict class → probability, the most probable first
+        "The most probable classes of each image."
+        k = min(check_number("k", k, low=1, integer=True), len(self.classes))
+        return [{self.classes[i]: float(p) for p, i in zip(*row.topk(k))}
+                for row in self.probabilities]
+
 def classify(
     run: Run,  # a run with weights
-    paths,  # image files
-) -> tuple:  # (model, images, probabilities [N, C] float32, classes, stats, paths read, messages)
+    paths: list,  # image files of any size and format
+) -> Answers:  # in the order of the files
     "The net's opinion of some files."
+    check_kind("run", run, Run, "a Run", "Open it with Run.load(folder).")
     model, classes, stats, size = run.load_model()
     images, good, problems = read_images(paths, size)
     with torch.no_grad(): probs = model(normalized(images, stats)).float().softmax(1)
-    return model, images, probs, classes, stats, good, problems
+    return Answers(good, problems, images, probs, classes, stats, model)
 
 # %% ../nbs/10_experiments.ipynb #f05c6c2d
 @call_parse
@@ -1116,12 +1182,12 @@ def eva_predict(
     json: bool = False,  # print JSON instead of text
 ):
     "Print the five most probable classes of each image."
-    _, batch, probs, classes, _, good, problems = classify(Run(run), images)
-    top = [{classes[k]: float(p) for p, k in zip(*row.topk(min(5, len(classes))))} for row in probs]
-    if json: print(dumps(dict(zip(good, top)), indent=2))
-    for path, row in zip(good, top) if not json else ():
+    answers = classify(Run.load(run, finished=False), images)
+    top = list(zip(answers.paths, answers.top(5)))
+    if json: print(dumps(dict(top), indent=2))
+    for path, row in top if not json else ():
         print(f"{path}: " + ", ".join(f"{k} {p:.1%}" for k, p in row.items()))
-    if problems: raise EvaError("; ".join(problems))
+    if answers.problems: raise EvaError("; ".join(answers.problems))
 
 # %% ../nbs/10_experiments.ipynb #09b67d6d
 @call_parse
@@ -1134,13 +1200,14 @@ def eva_gradcam(
     "Draw where the net looked: each image with Grad-CAM at four layers, for the predicted class."
     check_picture(out)
     if len(images) > 40: raise refuse("images", f"{len(images)} files", "40 or fewer in a picture")
-    model, batch, probs, classes, stats, good, problems = classify(Run(run), images)
-    best, k = probs.max(1)
-    titles = [f"{Path(p).name[:14]}\n{classes[i]} {v:.0%}" for p, i, v in zip(good, k, best)]
-    axes = show_layers(model, batch, titles, stats)
+    answers = classify(Run.load(run, finished=False), images)
+    titles = [f"{Path(path).name[:14]}\n{name} {p:.0%}" for path, row in
+              zip(answers.paths, answers.top(1)) for name, p in row.items()]
+    axes = show_layers(answers.model, answers.images, titles, answers.stats)
     figure = axes.flat[0].figure
     figure.savefig(out, dpi=120, bbox_inches="tight", facecolor="white")
     plt.close(figure)
-    size = f"{batch.shape[2]}×{batch.shape[1]}"
-    print(f"{len(good)} images, scaled and cropped to {size} as in training. Picture: {out}")
-    if problems: raise EvaError("; ".join(problems))
+    _, height, width, _ = answers.images.shape
+    print(f"{len(titles)} images, scaled and cropped to {width}×{height} as in training. "
+          f"Picture: {out}")
+    if answers.problems: raise EvaError("; ".join(answers.problems))
