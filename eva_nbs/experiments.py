@@ -13,6 +13,7 @@ import base64, dataclasses, re, shlex, shutil, sys, warnings
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from inspect import signature
+from itertools import product
 from json import dumps, loads
 from pathlib import Path
 
@@ -66,21 +67,22 @@ class Recipe:
     notes: str = ""  # what the source left open and what was chosen
 
     def __post_init__(self):
-        self._check_kinds()
-        check_number("epochs", self.epochs, low=1, high=10**5, integer=True)
-        check_number("batch_size", self.batch_size, low=1, high=10**6, integer=True)
-        width = self.model_options.get("width", 64)
-        check_number("width", width, low=1, high=1024, integer=True)
-        check_number("valid", self.valid, low=0, integer=True)
-        check_number("weight_decay", self.weight_decay, low=0), check_number("l1", self.l1, low=0)
-        check_number("momentum", self.momentum, low=0, high=0.9999)
+        self._check_kinds(), self._check_numbers()
         plain = [name for name in SCHEDULES if name != "warmup"]  # which wraps another schedule
         check_choice("schedule", self.schedule, plain), check_choice("loss", self.loss, LOSSES)
         check_choice("model", self.model, MODELS)
         self._check_options()
-        for name in ("lr_min", "lr_max"):
-            if getattr(self, name) != "find":
-                check_number(name, getattr(self, name), low=0, open_low=True)
+
+    def _check_numbers(self):
+        check_number("epochs", self.epochs, low=1, high=10**5, integer=True)
+        check_number("batch_size", self.batch_size, low=1, high=10**6, integer=True)
+        check_number("width", self.model_options.get("width", 64), low=1, high=1024, integer=True)
+        check_number("valid", self.valid, low=0, integer=True)
+        check_number("weight_decay", self.weight_decay, low=0), check_number("l1", self.l1, low=0)
+        check_number("momentum", self.momentum, low=0, high=0.9999)
+        rates = {key: getattr(self, key) for key in ("lr_min", "lr_max")}
+        for key, rate in rates.items():
+            if rate != "find": check_number(key, rate, low=0, open_low=True)
 
     def _check_kinds(self):
         kinds = dict(name=str, title=str, notes=str, policy=Policy, nesterov=bool,
@@ -158,7 +160,7 @@ _QUICK_RECIPE = Recipe(
     model_options=_SCALED | dict(width=16), schedule_options=dict(peak_epoch=2),
     notes="For the embedded data: 5,000 drawn shapes.")
 
-# %% ../nbs/10_experiments.ipynb #faec5790
+# %% ../nbs/10_experiments.ipynb #924f43ce
 _PLATEAU_RECIPES = [
     Recipe("assignment10", "ResNet-18 with cyclic rates and a plateau", "resnet18",
            Policy(HFlip(), Cutout(16), Normalize()), "cyclic_plateau", 50, 128,
@@ -369,7 +371,7 @@ def metrics(self: Run) -> dict:  # metrics.json
                         test_accuracy=number, test_loss=number, train_seconds=number,
                         images_per_second=number, rates=dict, per_class_accuracy=dict)
 
-# %% ../nbs/10_experiments.ipynb #fe2bed85
+# %% ../nbs/10_experiments.ipynb #502cc12a
 @patch(as_prop=True)
 def history(self: Run) -> pd.DataFrame:  # a row per epoch
     "The epochs so far, from history.csv."
@@ -380,7 +382,7 @@ def history(self: Run) -> pd.DataFrame:  # a row per epoch
     if len(rows) and rows.select_dtypes("number").shape == rows.shape: return rows
     raise refuse("file", path, "a table of numbers, as eva_train wrote it", "Restore it.")
 
-# %% ../nbs/10_experiments.ipynb #917aaa1d
+# %% ../nbs/10_experiments.ipynb #903e8f36
 @patch(cls_method=True)
 def load(
     cls: Run,
@@ -430,15 +432,17 @@ def find_rates(
     "The recipe's rates; those that it leaves open come from a range test, kept in lr_find.json."
     r, path = self.recipe, self.folder / "lr_find.json"
     if "find" not in (r.lr_min, r.lr_max): return r.lr_min, r.lr_max
-    if path.exists(): found = LRFind.load(path)
-    else:
-        steps = r.find_options.get("steps", 100)
-        print(f"LR range test: {steps} steps of rising rate, to find the rates", flush=True)
-        found = _find(learner, r)
-        found.save(path)
-        print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}", flush=True)
+    found = LRFind.load(path) if path.exists() else _find_and_keep(learner, r, path)
     return tuple(f if asked == "find" else asked
                  for f, asked in ((found.lr_min, r.lr_min), (found.lr_max, r.lr_max)))
+
+def _find_and_keep(learner, recipe, path):
+    steps = recipe.find_options.get("steps", 100)
+    print(f"LR range test: {steps} steps of rising rate, to find the rates", flush=True)
+    found = _find(learner, recipe)
+    found.save(path)
+    print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}", flush=True)
+    return found
 
 def _find(learner, recipe):
     "The recipe's range test; Ctrl-C ends it for good, since half a test misleads."
@@ -471,7 +475,7 @@ def make_learner(
 def _has_checkpoint(folder):
     return any((folder / name).exists() for name in ("last.ckpt", "last.prev.ckpt"))
 
-# %% ../nbs/10_experiments.ipynb #6488d042
+# %% ../nbs/10_experiments.ipynb #194ba3a9
 @patch
 def note_start(
     self: Run,
@@ -499,9 +503,7 @@ def train(
     world_size: int = 1,  # processes that share every batch
 ) -> Learner:  # check `.interrupted`
     "Train to the end, from wherever the run stands; then write metrics, figures and the report."
-    if (self.folder / "metrics.json").exists() and not _has_checkpoint(self.folder):
-        received, again = f"{self.folder}, without its last.ckpt", shlex.quote(str(self.folder))
-        raise refuse("run", received, "a run to go on with", f"Repeat it with: eva_train {again}")
+    _check_can_go_on(self.folder)
     splits = self.load_splits()
     learner = self.make_learner(splits, rank, world_size)
     if learner.epoch < self.recipe.epochs:
@@ -509,6 +511,11 @@ def train(
         learner.fit(until=self.recipe.epochs)
     if not learner.interrupted and rank == 0: self.finish(learner, splits)
     return learner
+
+def _check_can_go_on(folder):
+    if _has_checkpoint(folder) or not (folder / "metrics.json").exists(): return
+    again = f"Train it again with: eva_train {shlex.quote(str(folder))}"
+    raise refuse("run", f"{folder}, finished, without its last.ckpt", "a run to go on with", again)
 
 # %% ../nbs/10_experiments.ipynb #3540bfa0
 @patch
@@ -555,7 +562,7 @@ def _measured(run, learner, splits, preds):
         channel_stats=f"{show(splits.stats.mean)}; {show(splits.stats.std)}",
         per_class_accuracy=dict(zip(per_class["class"], per_class["accuracy"])))
 
-# %% ../nbs/10_experiments.ipynb #2d1ba40b
+# %% ../nbs/10_experiments.ipynb #6764a57b
 @patch
 def explain(
     self: Run,
@@ -662,10 +669,13 @@ def draw_figures(
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
     for name, make in _figure_makers(run, learner, splits, preds, others).items():
-        axes = make()
-        figure = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure
-        figure.savefig(folder / f"{name}.png", dpi=110, bbox_inches="tight", facecolor="white")
-        plt.close(figure)
+        _save(make(), folder / f"{name}.png")
+
+def _save(axes, path):
+    "Write the figure of an Axes, or of an array of them, and close it."
+    figure = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure
+    figure.savefig(path, dpi=110, bbox_inches="tight", facecolor="white")
+    plt.close(figure)
 
 # %% ../nbs/10_experiments.ipynb #7405d739
 _SECTIONS = [
@@ -764,16 +774,16 @@ def describe_result(
     metrics: dict,  # what metrics.json holds
 ) -> str:  # a sentence or two
     "The result in plain words."
-    lacking = _SAID - set(check_kind("metrics", metrics, dict, "what metrics.json holds"))
+    m = check_kind("metrics", metrics, dict, "what metrics.json holds")
+    lacking = _SAID - set(m)
     if lacking: raise refuse("metrics", f"no {min(lacking)}", "what metrics.json holds")
-    minutes, seconds = divmod(round(metrics["train_seconds"]), 60)
+    minutes, seconds = divmod(round(m["train_seconds"]), 60)
     took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    right = round(metrics["test_accuracy"] * metrics["test_images"])
-    return (f"{metrics['recipe']}: a net of {metrics['parameters']:,} parameters, trained for "
-            f"{metrics['epochs']} epochs on {metrics['train_images']:,} images of "
-            f"{metrics['data']} in {took}, names {right:,} of {metrics['test_images']:,} "
-            "test images right "
-            f"({100 * metrics['test_accuracy']:.2f} %, loss {metrics['test_loss']:.3f}).")
+    right, percent = round(m["test_accuracy"] * m["test_images"]), 100 * m["test_accuracy"]
+    return ("{recipe}: a net of {parameters:,} parameters, trained for {epochs} epochs on "
+            "{train_images:,} images of {data} in {took}, names {right:,} of {test_images:,} test "
+            "images right ({percent:.2f} %, loss {test_loss:.3f})."
+            ).format(**m, took=took, right=right, percent=percent)
 
 _SAID = set("recipe parameters epochs train_images data train_seconds test_images test_accuracy "
             "test_loss".split())
@@ -978,16 +988,15 @@ def train_all(
     "Train several recipes with several seeds."
     check_kind("recipes", recipes, (list, tuple), "a list of names", "Try ['quick'].")
     check_kind("seeds", seeds, (list, tuple, range), "a list of numbers", "Try range(3).")
-    runs, several = [], len(recipes) * len(seeds) > 1
-    for recipe in recipes:
-        for seed in seeds:
-            if several: print(f"\n{recipe}, seed {seed}", flush=True)
-            runs.append(train_run(lambda: new_run(recipe, seed=seed, **options)))
-    if several:
+    runs, wanted = [], list(product(recipes, seeds))
+    for recipe, seed in wanted:
+        if len(wanted) > 1: print(f"\n{recipe}, seed {seed}", flush=True)
+        runs.append(train_run(lambda: new_run(recipe, seed=seed, **options)))
+    if len(wanted) > 1:
         print("\nCompare: eva_compare", *(shlex.quote(str(run.folder)) for run in runs))
     return runs
 
-# %% ../nbs/10_experiments.ipynb #07a34a34
+# %% ../nbs/10_experiments.ipynb #3db470ac
 def list_recipes(
     name: str | Path | None = None,  # a recipe or a set, a run's folder, or None for all in brief
 ) -> list:  # of lines
@@ -1050,7 +1059,7 @@ def shortened(self: Recipe) -> Recipe:
     return self.adapted(epochs=min(8, self.epochs), width=width, valid=min(500, self.valid),
                         batch_size=min(64, self.batch_size))
 
-# %% ../nbs/10_experiments.ipynb #050029ea
+# %% ../nbs/10_experiments.ipynb #f26613b2
 def get_run(
     recipe: str,  # a recipe's name
     full: bool = False,  # the whole recipe, or the short version
@@ -1061,7 +1070,6 @@ def get_run(
     "The newest finished run of this recipe, data and seed; else an interrupted one, or a new one."
     wanted = get_recipe(recipe) if full else get_recipe(recipe).shortened()
     for key, value in (("data", data), ("out", out)): check_kind(key, value, (str, Path), "a text")
-    check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
     config = dict(data=str(data), subset=None, size=None, engine="auto", precision="auto")
     same = _same_runs(out, wanted, seed, config)
     finished = [run for run in same if (run.folder / "metrics.json").exists()]
@@ -1100,12 +1108,10 @@ def eva_lr_find(
     if subset is not None:
         splits = dataclasses.replace(splits, train=take(splits.train, n=subset, seed=seed))
     found = _find(adapted.make_learner(splits, seed), adapted)
-    figure = found.plot().figure
-    figure.savefig(out, dpi=110)
-    plt.close(figure)
+    _save(found.plot(), out)
     print(f"LRMIN {found.lr_min:.3g}  LRMAX {found.lr_max:.3g}  point {found.suggestion:.3g}")
-    print(f"{found.reason}; confidence: {found.confidence}; stopped: {found.stop_reason}")
-    print(f"Picture: {out}")
+    print(f"{found.reason}; confidence: {found.confidence}; stopped: {found.stop_reason}\n"
+          f"Picture: {out}")
 
 # %% ../nbs/10_experiments.ipynb #e9f97d82
 @call_parse
@@ -1130,11 +1136,10 @@ def read_images(
     size: tuple,  # height and width to bring them to
 ) -> tuple:  # (uint8 tensor [N, H, W, 3], the paths that could be read, messages about the others)
     "User's images at the size of the training images."
-    check_kind("images", paths, (list, tuple), "a list of image files")
     if len(check_kind("size", size, (list, tuple), "(height, width)")) != 2:
         raise refuse("size", size, "(height, width)")
     images, good, problems = [], [], []
-    for path in paths:
+    for path in check_kind("images", paths, (list, tuple), "a list of image files"):
         try: images.append(torch.from_numpy(open_image(path, size).copy())), good.append(path)
         except EvaError as e: problems.append(str(e))
     if not images:
@@ -1203,10 +1208,7 @@ def eva_gradcam(
     answers = classify(Run.load(run, finished=False), images)
     titles = [f"{Path(path).name[:14]}\n{name} {p:.0%}" for path, row in
               zip(answers.paths, answers.top(1)) for name, p in row.items()]
-    axes = show_layers(answers.model, answers.images, titles, answers.stats)
-    figure = axes.flat[0].figure
-    figure.savefig(out, dpi=120, bbox_inches="tight", facecolor="white")
-    plt.close(figure)
+    _save(show_layers(answers.model, answers.images, titles, answers.stats), out)
     _, height, width, _ = answers.images.shape
     print(f"{len(titles)} images, scaled and cropped to {width}×{height} as in training. "
           f"Picture: {out}")
