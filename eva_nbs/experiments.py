@@ -160,7 +160,7 @@ _QUICK_RECIPE = Recipe(
     model_options=_SCALED | dict(width=16), schedule_options=dict(peak_epoch=2),
     notes="For the embedded data: 5,000 drawn shapes.")
 
-# %% ../nbs/10_experiments.ipynb #924f43ce
+# %% ../nbs/10_experiments.ipynb #891a4e20
 _PLATEAU_RECIPES = [
     Recipe("assignment10", "ResNet-18 with cyclic rates and a plateau", "resnet18",
            Policy(HFlip(), Cutout(16), Normalize()), "cyclic_plateau", 50, 128,
@@ -371,7 +371,7 @@ def metrics(self: Run) -> dict:  # metrics.json
                         test_accuracy=number, test_loss=number, train_seconds=number,
                         images_per_second=number, rates=dict, per_class_accuracy=dict)
 
-# %% ../nbs/10_experiments.ipynb #502cc12a
+# %% ../nbs/10_experiments.ipynb #7c472d5f
 @patch(as_prop=True)
 def history(self: Run) -> pd.DataFrame:  # a row per epoch
     "The epochs so far, from history.csv."
@@ -382,7 +382,7 @@ def history(self: Run) -> pd.DataFrame:  # a row per epoch
     if len(rows) and rows.select_dtypes("number").shape == rows.shape: return rows
     raise refuse("file", path, "a table of numbers, as eva_train wrote it", "Restore it.")
 
-# %% ../nbs/10_experiments.ipynb #903e8f36
+# %% ../nbs/10_experiments.ipynb #5894be56
 @patch(cls_method=True)
 def load(
     cls: Run,
@@ -475,7 +475,7 @@ def make_learner(
 def _has_checkpoint(folder):
     return any((folder / name).exists() for name in ("last.ckpt", "last.prev.ckpt"))
 
-# %% ../nbs/10_experiments.ipynb #194ba3a9
+# %% ../nbs/10_experiments.ipynb #7b8a4d8d
 @patch
 def note_start(
     self: Run,
@@ -562,7 +562,7 @@ def _measured(run, learner, splits, preds):
         channel_stats=f"{show(splits.stats.mean)}; {show(splits.stats.std)}",
         per_class_accuracy=dict(zip(per_class["class"], per_class["accuracy"])))
 
-# %% ../nbs/10_experiments.ipynb #6764a57b
+# %% ../nbs/10_experiments.ipynb #d8e187f2
 @patch
 def explain(
     self: Run,
@@ -587,7 +587,8 @@ def augmented_sheet(
 ):  # array of Axes, a row per class
     "Augmented images of each class, as they go into the net."
     check_kind("splits", splits, Splits, "Splits, as `load_data` returns them")
-    n = min(check_number("n", n, low=1, integer=True), *splits.train.counts().values())
+    check_number("n", n, low=1, integer=True), check_number("seed", seed, integer=True)
+    n = min(n, *splits.train.counts().values())
     return show_sheet(policy, splits.train, n, splits.stats, seed)
 
 # %% ../nbs/10_experiments.ipynb #95461d38
@@ -996,7 +997,7 @@ def train_all(
         print("\nCompare: eva_compare", *(shlex.quote(str(run.folder)) for run in runs))
     return runs
 
-# %% ../nbs/10_experiments.ipynb #3db470ac
+# %% ../nbs/10_experiments.ipynb #d7d43b77
 def list_recipes(
     name: str | Path | None = None,  # a recipe or a set, a run's folder, or None for all in brief
 ) -> list:  # of lines
@@ -1041,7 +1042,7 @@ def eva_train(
     changes = _changes(set)
     first = check_number("seed", seed or 0, low=0, high=2**32 - seeds, integer=True)
     each = [seed] if seeds == 1 else range(first, first + seeds)
-    train_all(RECIPE_SETS.get(recipe, (recipe,)), each, **own, **changes)
+    train_all(RECIPE_SETS.get(str(recipe), (recipe,)), each, **own, **changes)
 
 def _changes(words):
     "What --set changes of the recipe."
@@ -1059,7 +1060,7 @@ def shortened(self: Recipe) -> Recipe:
     return self.adapted(epochs=min(8, self.epochs), width=width, valid=min(500, self.valid),
                         batch_size=min(64, self.batch_size))
 
-# %% ../nbs/10_experiments.ipynb #f26613b2
+# %% ../nbs/10_experiments.ipynb #11fc2f52
 def get_run(
     recipe: str,  # a recipe's name
     full: bool = False,  # the whole recipe, or the short version

@@ -20,10 +20,10 @@ from fastcore.script import Param, call_parse
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student_t
 
-from .core import (EvaError, check_number, check_picture, command, new_axes, read_json,
-                          refuse, write_json)
+from .core import (EvaError, check_choice, check_number, check_picture, command, new_axes,
+                          read_json, refuse, write_json)
 from .experiments import RECIPES, Recipe, Run
-from .interpret import wilson_interval
+from .interpret import check_kind, wilson_interval
 
 # %% ../nbs/11_results.ipynb #5cac9317
 @dataclass(frozen=True)
@@ -48,13 +48,13 @@ class Result:
     versions: dict  # package → version
 
     def __post_init__(self):
-        for key in ("recipe", "per_class", "curve", "rates", "versions"):
-            value = getattr(self, key)
-            if not isinstance(value, dict): raise refuse(key, value, "a dict")
+        for kind, keys in {dict: "recipe per_class curve rates versions",
+                           str: "data finished machine"}.items():
+            for key in keys.split(): check_kind(key, getattr(self, key), kind, f"a {kind.__name__}")
+        for key, low in dict(train_images=1, test_images=1, starts=1, seed=0).items():
+            check_number(key, getattr(self, key), low=low, integer=True)
+        for key in ("loss", "seconds"): check_number(key, getattr(self, key), low=0)
         check_number("accuracy", self.accuracy, low=0, high=1)
-        check_number("loss", self.loss, low=0)
-        check_number("seconds", self.seconds, low=0), check_number("seed", self.seed, integer=True)
-        check_number("test_images", self.test_images, low=1, integer=True)
         lengths = {len(v) if isinstance(v, list) else -1 for v in self.curve.values()}
         if len(lengths) > 1 or -1 in lengths: raise refuse("curve", lengths, "lists of one length")
 
@@ -69,6 +69,7 @@ def of(
     run: Run,  # finished
 ) -> Result:
     "What is worth keeping of a run."
+    check_kind("run", run, Run, "a Run", "Open it with Run.load(folder).")
     m, history = run.metrics, run.history
     curve = {k: [float(f"{v:.5g}") for v in history[k]] for k in _CURVE if k in history}
     c = run.config
@@ -114,7 +115,8 @@ class Comparison:
         results: Iterable[Result],  # one or more
     ):
         found = {}
-        for r in results:
+        for r in check_kind("results", results, Iterable, "several Results", "Try compare(...)."):
+            check_kind("result", r, Result, "a Result", "Try compare(...).")
             group = found.setdefault((r.name, _words((r.changes | dict(data=r.data)).items())), {})
             if group.setdefault(r.seed, r) != r:
                 raise refuse("runs", f"two different runs of {r.name} with seed {r.seed}",
@@ -146,7 +148,7 @@ def _as_results(item):
     "The results that are meant: of a Result, a Run, a folder, or several of these."
     if isinstance(item, Result): return [item]
     if isinstance(item, Run): return [Result.of(item)]
-    if isinstance(item, (str, Path)): return [Result.of(Run(item))]
+    if isinstance(item, (str, Path)): return [Result.of(Run.load(item))]
     if isinstance(item, Iterable): return [r for part in item for r in _as_results(part)]
     raise refuse("run", item, "a Run, a Result or the folder of a run")
 
@@ -159,18 +161,22 @@ def table(
     "Mean, spread and interval of the test accuracy; loss; time."
     rows = []
     for label, group in self.groups.items():
-        acc, one = np.array([100 * r.accuracy for r in group.values()]), next(iter(group.values()))
-        several = len(acc) > 1
-        images = 100 * np.array(wilson_interval(round(one.accuracy * one.test_images),
-                                                one.test_images, level))
-        low, high = mean_interval(acc, level) if several else images
-        rows.append({"recipe": label, "seeds": len(acc), "accuracy %": acc.mean(),
-                     "± sd": acc.std(ddof=1) if several else float("nan"),
-                     f"{level:.0%} interval": f"{low:.2f} to {high:.2f}",
-                     "over": "seeds" if several else "test images",
-                     "test loss": np.mean([r.loss for r in group.values()]),
-                     "minutes": np.mean([r.seconds for r in group.values()]) / 60})
+        results = list(group.values())
+        accuracies = pd.Series([100 * r.accuracy for r in results])
+        low, high, over = _interval(results, level)
+        rows.append({"recipe": label, "seeds": len(results), "accuracy %": accuracies.mean(),
+                     "± sd": accuracies.std(),  # NaN for a single one
+                     f"{level:.0%} interval": f"{low:.2f} to {high:.2f}", "over": over,
+                     "test loss": np.mean([r.loss for r in results]),
+                     "minutes": np.mean([r.seconds for r in results]) / 60})
     return pd.DataFrame(rows).round(3)
+
+def _interval(results, level):
+    "Lower and upper end for the mean accuracy, in per cent, and what it is an interval over."
+    if len(results) > 1: return *mean_interval([100 * r.accuracy for r in results], level), "seeds"
+    (one,) = results
+    low, high = wilson_interval(round(one.accuracy * one.test_images), one.test_images, level)
+    return 100 * low, 100 * high, "test images"
 
 # %% ../nbs/11_results.ipynb #cdb1b409
 @patch
@@ -179,7 +185,7 @@ def paired(
     level: float = 0.95,  # coverage of the interval
 ) -> pd.DataFrame:  # a row per pair of groups with common seeds; in percentage points
     "Differences of the test accuracy between runs of the same seed."
-    rows = []
+    rows, level = [], check_number("level", level, low=0, high=0.9999, open_low=True)
     for (a, one), (b, two) in combinations(self.groups.items(), 2):
         gaps = np.array([100 * (one[s].accuracy - two[s].accuracy) for s in one if s in two])
         if not len(gaps): continue
@@ -206,7 +212,7 @@ def plot(
 ):  # the Axes
     "Curves over the epochs: mean of the seeds, and the range from worst to best."
     have = set.intersection(*(set(r.curve) for g in self.groups.values() for r in g.values()))
-    if what not in have: raise refuse("what", what, f"one of {', '.join(sorted(have))}")
+    check_choice("what", what, sorted(have))
     ax, scale = new_axes(ax, (6, 3.4)), 100 if what.endswith("accuracy") else 1
     for label, group in self.groups.items():
         length = min(len(r.curve[what]) for r in group.values())
@@ -224,6 +230,7 @@ def markdown_table(
     frame: pd.DataFrame,  # the index is not shown
 ) -> str:  # lines joined by newlines
     "A table in Markdown; numbers are aligned to the right."
+    check_kind("frame", frame, pd.DataFrame, "a DataFrame", "Try Comparison.table().")
     text = lambda v: "–" if v != v else f"{v:.2f}" if isinstance(v, float) else str(v)
     rule = ["---:" if pd.api.types.is_numeric_dtype(d) else "---" for d in frame.dtypes]
     rows = [frame.columns, rule, *([text(v) for v in row] for row in frame.values.tolist())]
@@ -243,36 +250,41 @@ def keep_results(
     folder: str | Path | None = None,  # None: as for `read_results`; made if missing
 ) -> list:  # the paths written
     "Add results to results/<recipe>.json. A result of the same seed is replaced."
-    results, written = [r for item in items for r in _as_results(item)], []
-    for r in results:
+    by_name = {}
+    for r in [r for item in items for r in _as_results(item)]:
         if r.changes or r.name not in RECIPES:
             received = r.name + _brackets(_words(r.changes.items()))
             allowed = "a run of an unchanged recipe"
             raise refuse("run", received, allowed, "Train it without changes.")
-    for name in dict.fromkeys(r.name for r in results):
-        path = (_nearest() if folder is None else Path(folder)) / f"{name}.json"
-        kept = {r.seed: r for r in _read_file(path)} if path.exists() else {}
-        kept |= {r.seed: r for r in results if r.name == name}
-        data = sorted({r.data for r in kept.values()})
-        if len(data) > 1: raise refuse("runs", ", ".join(data), f"one data set in {path}")
-        plain = [asdict(r) for _, r in sorted(kept.items())]
-        recipe = [r.pop("recipe") for r in plain][-1]
-        write_json(path, dict(recipe=recipe, results=plain))
-        written.append(path)
-    return written
+        by_name.setdefault(r.name, []).append(r)
+    return [_add(_folder(folder) / f"{name}.json", results) for name, results in by_name.items()]
+
+def _add(path, results):
+    "Add results of one recipe to its file."
+    kept = {r.seed: r for r in _read_file(path)} if path.exists() else {}
+    kept |= {r.seed: r for r in results}
+    data = sorted({r.data for r in kept.values()})
+    if len(data) > 1: raise refuse("runs", ", ".join(data), f"one data set in {path}")
+    plain = [asdict(r) for _, r in sorted(kept.items())]
+    recipe = [r.pop("recipe") for r in plain][-1]
+    write_json(path, dict(recipe=recipe, results=plain))
+    return path
 
 # %% ../nbs/11_results.ipynb #b1ca296c
 def read_results(
     folder: str | Path | None = None,  # None: the nearest folder "results" here or further up
 ) -> dict:  # recipe's name → list of Results, in the order of `RECIPES`; empty if none are kept
     "The kept results; an `EvaError` if a recipe has changed since."
-    if folder is not None and not Path(folder).is_dir():
+    found = _folder(folder)
+    if folder is not None and not found.is_dir():
         raise refuse("results", folder, "a folder with results")
-    paths = {n: (_nearest() if folder is None else Path(folder)) / f"{n}.json" for n in RECIPES}
+    paths = {name: found / f"{name}.json" for name in RECIPES}
     return {name: _read_file(path) for name, path in paths.items() if path.is_file()}
 
-def _nearest():
-    "The folder of results of the repository that we are in."
+def _folder(folder):
+    "The folder that is meant; without one, the results of the repository that we are in."
+    if folder is not None:
+        return Path(check_kind("results", folder, (str, Path), "a folder's path"))
     places = [p / "results" for p in (Path.cwd(), *Path.cwd().parents)]
     return next((p for p in places if any((p / f"{n}.json").is_file() for n in RECIPES)), places[0])
 
@@ -290,7 +302,7 @@ def _read_file(path):
                  "results of the recipe as it is", "Train it again, or delete the file.")
 
 # %% ../nbs/11_results.ipynb #fe4839d9
-SOURCES = dict(  # accuracy on the test images and on the training images, in per cent; None: not stated
+SOURCES = dict(  # accuracy on test and training images, in per cent; None where it is not stated
     assignment11=(91.58, None), assignment11_resnetc=(89.5, None), session9=(50.23, 92.43),
     assignment10=(91.55, 99.43), assignment10_layernorm=(None, None))
 
@@ -308,7 +320,7 @@ def _claim(name):
     return {"recipe": name, "source: test %": test, "source: train %": train}
 
 def _ours(results):
-    "The test accuracy of the final weights; that of the last epoch on the augmented training images."
+    "Test accuracy of the final weights; accuracy on the augmented training images, last epoch."
     names = "ours: test %", "ours: train %", "seeds", "minutes", "data"
     if not results: return dict(zip(names, ("not trained yet", "", "", "", "")))
     row = compare(results).table().iloc[0]
@@ -327,6 +339,7 @@ def eva_compare(
 ):
     "Compare runs and seeds: mean, spread, paired differences, classes, curves."
     check_picture(out)
+    runs = check_kind("runs", runs or [], (list, tuple), "a list of folders")
     if keep and not runs: raise refuse("keep", "no runs", "the folders of runs", "Name them.")
     found = compare(*runs) if runs else compare(*read_results().values())
     if keep: print(*keep_results(*runs), sep="\n")
