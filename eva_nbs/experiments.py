@@ -160,7 +160,7 @@ _QUICK_RECIPE = Recipe(
     model_options=_SCALED | dict(width=16), schedule_options=dict(peak_epoch=2),
     notes="For the embedded data: 5,000 drawn shapes.")
 
-# %% ../nbs/10_experiments.ipynb #891a4e20
+# %% ../nbs/10_experiments.ipynb #b572b92f
 _PLATEAU_RECIPES = [
     Recipe("assignment10", "ResNet-18 with cyclic rates and a plateau", "resnet18",
            Policy(HFlip(), Cutout(16), Normalize()), "cyclic_plateau", 50, 128,
@@ -371,7 +371,7 @@ def metrics(self: Run) -> dict:  # metrics.json
                         test_accuracy=number, test_loss=number, train_seconds=number,
                         images_per_second=number, rates=dict, per_class_accuracy=dict)
 
-# %% ../nbs/10_experiments.ipynb #7c472d5f
+# %% ../nbs/10_experiments.ipynb #d4e1e890
 @patch(as_prop=True)
 def history(self: Run) -> pd.DataFrame:  # a row per epoch
     "The epochs so far, from history.csv."
@@ -382,7 +382,7 @@ def history(self: Run) -> pd.DataFrame:  # a row per epoch
     if len(rows) and rows.select_dtypes("number").shape == rows.shape: return rows
     raise refuse("file", path, "a table of numbers, as eva_train wrote it", "Restore it.")
 
-# %% ../nbs/10_experiments.ipynb #5894be56
+# %% ../nbs/10_experiments.ipynb #3a2a2f89
 @patch(cls_method=True)
 def load(
     cls: Run,
@@ -475,7 +475,7 @@ def make_learner(
 def _has_checkpoint(folder):
     return any((folder / name).exists() for name in ("last.ckpt", "last.prev.ckpt"))
 
-# %% ../nbs/10_experiments.ipynb #7b8a4d8d
+# %% ../nbs/10_experiments.ipynb #090190b7
 @patch
 def note_start(
     self: Run,
@@ -562,7 +562,7 @@ def _measured(run, learner, splits, preds):
         channel_stats=f"{show(splits.stats.mean)}; {show(splits.stats.std)}",
         per_class_accuracy=dict(zip(per_class["class"], per_class["accuracy"])))
 
-# %% ../nbs/10_experiments.ipynb #d8e187f2
+# %% ../nbs/10_experiments.ipynb #42dd8d55
 @patch
 def explain(
     self: Run,
@@ -997,7 +997,7 @@ def train_all(
         print("\nCompare: eva_compare", *(shlex.quote(str(run.folder)) for run in runs))
     return runs
 
-# %% ../nbs/10_experiments.ipynb #d7d43b77
+# %% ../nbs/10_experiments.ipynb #6e4055e0
 def list_recipes(
     name: str | Path | None = None,  # a recipe or a set, a run's folder, or None for all in brief
 ) -> list:  # of lines
@@ -1007,7 +1007,15 @@ def list_recipes(
     return brief + [f"{k:24} all of {', '.join(v)}" for k, v in RECIPE_SETS.items()]
 
 # %% ../nbs/10_experiments.ipynb #e73901e7
-@call_parse
+def _changes(words):
+    "What --set changes of the recipe."
+    changes = parse_changes(words)
+    for key in changes:
+        if key in OPTIONS: raise refuse("set", key, "a field without an option", f"Use --{key}.")
+        check_choice("recipe key", key, [f.name for f in fields(Recipe)])
+    return changes
+
+@call_parse  # with `python -m` it runs here, so what it needs stands above
 @command
 def eva_train(
     recipe: Param("recipe, or a run to repeat", str, opt=False, nargs="?") = None,  # see --list
@@ -1044,14 +1052,6 @@ def eva_train(
     each = [seed] if seeds == 1 else range(first, first + seeds)
     train_all(RECIPE_SETS.get(str(recipe), (recipe,)), each, **own, **changes)
 
-def _changes(words):
-    "What --set changes of the recipe."
-    changes = parse_changes(words)
-    for key in changes:
-        if key in OPTIONS: raise refuse("set", key, "a field without an option", f"Use --{key}.")
-        check_choice("recipe key", key, [f.name for f in fields(Recipe)])
-    return changes
-
 # %% ../nbs/10_experiments.ipynb #97158b02
 @patch
 def shortened(self: Recipe) -> Recipe:
@@ -1060,7 +1060,7 @@ def shortened(self: Recipe) -> Recipe:
     return self.adapted(epochs=min(8, self.epochs), width=width, valid=min(500, self.valid),
                         batch_size=min(64, self.batch_size))
 
-# %% ../nbs/10_experiments.ipynb #11fc2f52
+# %% ../nbs/10_experiments.ipynb #a555d025
 def get_run(
     recipe: str,  # a recipe's name
     full: bool = False,  # the whole recipe, or the short version
