@@ -321,13 +321,14 @@ def _claim(name):
 
 def _ours(results):
     "Test accuracy of the final weights; accuracy on the augmented training images, last epoch."
-    names = "ours: test %", "ours: train %", "seeds", "minutes", "data"
-    if not results: return dict(zip(names, ("not trained yet", "", "", "", "")))
+    names = "ours: test %", "ours: train %", "seeds", "minutes", "machine", "data"
+    if not results: return dict.fromkeys(names, "") | {names[0]: "not trained yet"}
     row = compare(results).table().iloc[0]
     spread = f" ± {row['± sd']:.2f}" if row["seeds"] > 1 else ""
     train = 100 * np.mean([r.curve["train_accuracy"][-1] for r in results])
+    machines = ", ".join(sorted({r.machine.split(" (")[0] for r in results}))
     return dict(zip(names, (f"{row['accuracy %']:.2f}{spread}", f"{train:.2f}", str(row["seeds"]),
-                            f"{row['minutes']:.0f}", results[0].data)))
+                            f"{row['minutes']:.0f}", machines, results[0].data)))
 
 # %% ../nbs/11_results.ipynb #01d02dbc
 @call_parse
