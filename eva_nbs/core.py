@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'set_seed', 'hash_u64', 'hash_uniform', 'new_axes',
-           'sample_seed', 'get_rng_state', 'set_rng_state', 'keep_rng', 'eval_mode', 'unchanged', 'unwrap',
-           'default_device', 'describe_device', 'Precision', 'pick_precision', 'memory_kept', 'versions',
+           'plain_text', 'sample_seed', 'get_rng_state', 'set_rng_state', 'keep_rng', 'eval_mode', 'unchanged',
+           'unwrap', 'default_device', 'describe_device', 'Precision', 'pick_precision', 'memory_kept', 'versions',
            'atomic_write', 'write_json', 'read_json', 'refuse_path', 'check_picture', 'command']
 
 # %% ../nbs/00_core.ipynb #8fdc362b
@@ -131,6 +131,13 @@ def new_axes(
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25)
     return ax
+
+# %% ../nbs/00_core.ipynb #a1d0c0df
+def plain_text(
+    text,  # anything that has words
+) -> str:  # for matplotlib; a dollar sign is a dollar sign
+    "A text as it is, without mathematics in it."
+    return str(text).replace("$", r"\$")
 
 # %% ../nbs/00_core.ipynb #d2a7ec17
 def sample_seed(
@@ -400,11 +407,14 @@ def check_picture(
 def command(
     func,  # a function that `call_parse` will wrap
 ):  # the same function; run as a program it ends kindly
-    "Use below `@call_parse`: bad input is one line and exit code 2, Ctrl-C is exit code 130."
+    """Use below `@call_parse`: bad input is one line and exit code 2, Ctrl-C is exit code 130.
+    What a terminal cannot show, such as × in an ASCII-only one, becomes a question mark."""
+    program = Path((sys.argv or [""])[0]).stem
+    is_script = func.__module__ == "__main__" and not _in_notebook()
+    if program == func.__name__ or is_script: _print_anything()
+
     @functools.wraps(func)
     def run(*args, **kwargs):
-        program = Path(sys.argv[0]).stem
-        is_script = func.__module__ == "__main__" and not _in_notebook()
         if program != func.__name__ and not is_script: return func(*args, **kwargs)
         try: sys.exit(func(*args, **kwargs))
         except EvaError as e: message, code = f"{program}: {e}", 2
@@ -413,6 +423,11 @@ def command(
         print("\n" * (code == 130) + message, file=sys.stderr)
         sys.exit(code)
     return run
+
+def _print_anything():
+    "Let the terminal replace what it cannot encode; now, since --help is printed before `run`."
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"): stream.reconfigure(errors="replace")
 
 def _in_notebook() -> bool:
     "Whether IPython runs us, in whatever front end."

@@ -37,7 +37,7 @@ from tqdm import tqdm
 
 from .core import (
     EvaError, atomic_write, check_choice, check_number, check_picture, command, hash_u64,
-    hash_uniform, refuse)
+    hash_uniform, plain_text, refuse)
 
 # %% ../nbs/01_data.ipynb #6818c663
 @dataclass(frozen=True, eq=False)
@@ -254,7 +254,8 @@ def show_images(
 
 
 def _title(ax, text, scale, color):
-    ax.set_title(str(text), fontsize=min(9, 7.5 * max(scale, 0.9)), pad=3, color=color)
+    size = min(9, 7.5 * max(scale, 0.9))
+    ax.set_title(plain_text(text), fontsize=size, pad=3, color=color)
 
 
 def _grid(n, ncols, scale, titles, shape, left=0.0):
@@ -482,8 +483,8 @@ def show_classes(
     axes = _grid(len(names) * n, n, scale, None, data.size, left).reshape(len(names), n)
     for row, name, i in zip(axes, names, picked):
         show_images(data.images[i], axes=row)
-        row[0].text(-0.12, 0.5, name, transform=row[0].transAxes, ha="right", va="center",
-                    fontsize=9)
+        row[0].text(-0.12, 0.5, plain_text(name), transform=row[0].transAxes, ha="right",
+                    va="center", fontsize=9)
     return axes
 
 
@@ -1228,7 +1229,7 @@ def plot(
     axes = show_images(images, titles, axes=axes)
     for ax, title in zip(axes, titles):
         ax.set_title("")
-        ax.set_title(title, fontsize=7.5, pad=3, loc="left")
+        ax.set_title(plain_text(title), fontsize=7.5, pad=3, loc="left")
     return axes
 
 # %% ../nbs/01_data.ipynb #5dac777b

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .core import check_choice, check_number, eval_mode, keep_rng, refuse
+from .core import check_choice, check_number, eval_mode, keep_rng, plain_text, refuse
 from .interpret import (captions, check_classifier, check_data, check_kind,
                                check_predictions, mistakes, normalized, show_mistakes)
 
@@ -663,7 +663,7 @@ def show_cams(
     fig, axes = _grid(n, ncols, 2.3 * scale, 1.35 * scale)
     for ax, image, title, (shown, found) in zip(axes.flat, images, titles, panels):
         _imshow(ax, _beside(np.asarray(image), shown))
-        ax.set_title(title, fontsize=7, pad=2)
+        ax.set_title(plain_text(title), fontsize=7, pad=2)
         if not found: ax.set_xlabel("no positive evidence", fontsize=7)
     return _finish(fig, axes, cams, [layer])
 
@@ -689,7 +689,7 @@ def show_layers(
     fig, axes = _grid((1 + len(layers)) * len(images), len(images), 1.2 * scale, 1.2 * scale)
     for j, image in enumerate(images):
         _imshow(axes[0, j], image)
-        axes[0, j].set_title(titles[j], fontsize=7, pad=2)
+        axes[0, j].set_title(plain_text(titles[j]), fontsize=7, pad=2)
         for ax, name in zip(axes[1:, j], layers):
             shown, found = panel(image, cams, j, name, opacity)
             _imshow(ax, shown)
@@ -723,7 +723,7 @@ def show_mistake_cams(
     for j, ax in zip(range(m), axes.flat):
         (said, yes), (actual, also) = (panel(images[j], cams, j + k) for k in (0, m))
         _imshow(ax, _beside(np.asarray(images[j]), said, actual))
-        ax.set_title(titles[j].replace("\n", ", "), fontsize=7, pad=2)
+        ax.set_title(plain_text(titles[j].replace("\n", ", ")), fontsize=7, pad=2)
         none = [w for w, found in (("predicted", yes), ("actual", also)) if not found]
         if none: ax.set_xlabel(f"no evidence for the {' or '.join(none)} class", fontsize=6)
     return _finish(fig, axes, cams, cams.layers, "; image, predicted class, actual class")

@@ -27,7 +27,7 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from .core import (COLORS, atomic_write, check_choice, check_number, eval_mode, new_axes,
-                          pick_precision, refuse, unwrap)
+                          pick_precision, plain_text, refuse, unwrap)
 from .data import ImageData, show_images
 
 # %% ../nbs/07_interpret.ipynb #dcdc2994
@@ -414,7 +414,7 @@ def plot_accuracy_per_class(
     ax.tick_params(axis="y", labelsize=None if len(table) <= 25 else 7)
     share = 100 * table[["accuracy", "low", "high"]].fillna(0)
     whiskers = np.stack([share.accuracy - share.low, share.high - share.accuracy]).clip(min=0)
-    ax.barh(table["class"], share.accuracy, color=COLORS["train"], xerr=whiskers,
+    ax.barh(table["class"].map(plain_text), share.accuracy, color=COLORS["train"], xerr=whiskers,
             error_kw=dict(ecolor=COLORS["muted"], capsize=3))
     for i, value in enumerate(share.accuracy):
         ax.text(1, i, f"{value:.0f}", va="center", color="white", fontsize=8, fontweight="bold")
@@ -452,8 +452,9 @@ def plot_confusion(
         ax.text(j, i, f"{table.values[i, j]:.0f}", ha="center", va="center", fontsize=8,
                 color="white" if table.values[i, j] > half else "black")
     look = dict(rotation=60) if c <= 25 else dict(rotation=90, va="center", fontsize=7)
-    ax.set_xticks(range(c), preds.classes, ha="right", rotation_mode="anchor", **look)
-    ax.set_yticks(range(c), preds.classes, fontsize=look.get("fontsize"))
+    names = [plain_text(name) for name in preds.classes]
+    ax.set_xticks(range(c), names, ha="right", rotation_mode="anchor", **look)
+    ax.set_yticks(range(c), names, fontsize=look.get("fontsize"))
     ax.set(xlabel="predicted", ylabel="actual",
            title="% of each actual class" if normalize else "number of images")
     ax.grid(False)

@@ -21,7 +21,7 @@ from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student_t
 
 from .core import (EvaError, check_choice, check_number, check_picture, command, new_axes,
-                          read_json, refuse, write_json)
+                          plain_text, read_json, refuse, write_json)
 from .experiments import RECIPES, Recipe, Run
 from .interpret import check_kind, wilson_interval
 
@@ -218,7 +218,8 @@ def plot(
         length = min(len(r.curve[what]) for r in group.values())
         lines = scale * np.array([r.curve[what][:length] for r in group.values()])
         epochs = np.arange(1, length + 1)
-        (line,) = ax.plot(epochs, lines.mean(0), label=f"{label} ({len(lines)})")
+        name = plain_text(f"{label} ({len(lines)})")
+        (line,) = ax.plot(epochs, lines.mean(0), label=name)
         ax.fill_between(epochs, lines.min(0), lines.max(0), color=line.get_color(), alpha=0.2, lw=0)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel=what.replace("_", " ") + (", %" if scale == 100 else ""))

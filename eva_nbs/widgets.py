@@ -30,7 +30,8 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from .augment import Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, draw_samples
-from .core import COLORS, EvaError, check_choice, check_number, new_axes, refuse
+from .core import (COLORS, EvaError, check_choice, check_number, new_axes, plain_text,
+                          refuse)
 from .data import channel_stats
 from .gradcam import METHODS, WEIGHTS, choose_layers, grad_cam, panel, stage_layers
 from .interpret import (ORDERS, captions, check_classifier, check_data, check_kind,
@@ -384,8 +385,8 @@ def _still(figure, place, picture, title="", note=""):
     ax = figure.add_axes(place)
     ax.imshow(np.asarray(picture), interpolation="nearest")
     ax.set(xticks=[], yticks=[], frame_on=False, anchor="N")
-    ax.set_title(title, fontsize=9, pad=4)
-    ax.set_xlabel(note, fontsize=8, color="#444444", labelpad=4)
+    ax.set_title(plain_text(title), fontsize=9, pad=4)
+    ax.set_xlabel(plain_text(note), fontsize=8, color="#444444", labelpad=4)
     return ax
 
 def _sheet(images, ncols):
@@ -596,7 +597,7 @@ def _bars(figure, place, probs, classes, actual, marked=None, most=8):
     ax.barh(range(len(order)), probs[order], color=colours, height=0.7)
     for row, k in enumerate(order):
         ax.text(probs[k] + 0.02, row, f"{probs[k]:.0%}", va="center", fontsize=8)
-    ax.set_yticks(range(len(order)), [classes[k] for k in order], fontsize=8)
+    ax.set_yticks(range(len(order)), [plain_text(classes[k]) for k in order], fontsize=8)
     for label, k in zip(ax.get_yticklabels(), order):
         label.set_fontweight("bold" if k == actual else "normal")
     ax.set(xlim=(0, 1.18), ylim=(most - 0.4, -0.6), xticks=[])
