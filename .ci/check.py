@@ -120,10 +120,13 @@ def check_docments():
 
 
 def check_results():
-    "the kept results are those of the recipes as they are"
+    "the kept results are those of the recipes as they are, and README.md shows them"
     if not list(ROOT.glob("results/*.json")): return
-    done = run(sys.executable, "-c", "from eva_nbs.results import read_results; read_results('results')")
+    program = "from eva_nbs.results import markdown_table, sources_table; print(markdown_table(sources_table('results')))"
+    done = run(sys.executable, "-c", program)
     if done.returncode: raise Failure(done.stderr.strip().splitlines()[-1])
+    if done.stdout.strip() not in (ROOT / "README.md").read_text():
+        raise Failure("execute nbs/index.ipynb, then `make readme`, and commit both")
 
 
 def check_upward():

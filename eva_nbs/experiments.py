@@ -1087,8 +1087,14 @@ def _same_runs(out, recipe, seed, config):
 
 def _is_of(run, recipe, config):
     "Whether a run is of this recipe with these settings; a run that cannot be read is not."
-    try: return run.recipe == recipe and all(run.config.get(k) == v for k, v in config.items())
+    had = dict(run.config)
+    if _place(had.get("data")) == _place(config["data"]): had["data"] = config["data"]
+    try: return run.recipe == recipe and all(had.get(k) == v for k, v in config.items())
     except EvaError: return False
+
+def _place(data):
+    "Where a folder of data is, however it was written; other data by its name."
+    return Path(data).resolve() if data not in NAMED_DATA and Path(str(data)).is_dir() else data
 
 # %% ../nbs/10_experiments.ipynb #fc852b40
 @call_parse
