@@ -1087,10 +1087,10 @@ def _same_runs(out, recipe, seed, config):
 
 def _is_of(run, recipe, config):
     "Whether a run is of this recipe with these settings; a run that cannot be read is not."
-    had = dict(run.config)
-    if _place(had.get("data")) == _place(config["data"]): had["data"] = config["data"]
-    try: return run.recipe == recipe and all(had.get(k) == v for k, v in config.items())
+    try: had = run.config | dict(data=_place(run.config["data"]), recipe=run.recipe)
     except EvaError: return False
+    wanted = config | dict(data=_place(config["data"]), recipe=recipe)
+    return all(had.get(k) == v for k, v in wanted.items())
 
 def _place(data):
     "Where a folder of data is, however it was written; other data by its name."
