@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """The book at full length: every training, its results kept in results/, its notebooks executed.
 
-    python .ci/full.py --data cifar10                     # a day on two CPU cores
-    python .ci/full.py --data DIR --jobs 5 --seeds 3      # half an hour on a large GPU
+    python .ci/full.py --data cifar10                     # days on two CPU cores
+    python .ci/full.py --data DIR --jobs 5 --seeds 3      # five at a time on a large GPU, three seeds each
     python .ci/full.py --short --recipes quick            # tries the way itself, on drawn shapes
 
 A finished run is taken as it is and an interrupted one goes on where it stopped: start this again

@@ -28,14 +28,14 @@ from jinja2 import Template
 
 from .augment import (Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, make_loaders,
                              show_sheet)
-from .core import (COLORS, EvaError, atomic_write, check_choice, check_number,
+from .core import (COLORS, EvaError, atomic_write, check_choice, check_kind, check_number,
                           check_picture, command, describe_device, new_axes, pick_precision,
                           read_json, refuse, set_seed, versions, write_json)
 from .data import ChannelStats, Splits, load_data, open_image, split_valid
 from .data import subset as take
 from .gradcam import show_layers, show_mistake_cams
-from .interpret import (Predictions, accuracy_per_class, analyse, check_kind, figures_of,
-                               normalized, predict_once)
+from .interpret import (Predictions, accuracy_per_class, analyse, figures_of, normalized,
+                               predict_once)
 from .lr_finder import LRFind, lr_find
 from .models import MODELS, build_model, count_parameters, diagram, summary
 from .schedules import SCHEDULES, plot_schedule
@@ -122,7 +122,7 @@ def from_dict(
     d: dict,  # what `to_dict` returned
 ) -> Recipe:  # equal to the one that was saved
     "A recipe from data; an unknown or missing key is an `EvaError`."
-    if not isinstance(d, dict): raise refuse("recipe", d, "what `Recipe.to_dict` returned")
+    check_kind("recipe", d, dict, "what `Recipe.to_dict` returned")
     known = [f.name for f in fields(cls)]
     for key in d: check_choice("recipe key", key, known)
     required = [f.name for f in fields(cls) if f.default is f.default_factory]
@@ -776,18 +776,16 @@ def describe_result(
 ) -> str:  # a sentence or two
     "The result in plain words."
     m = check_kind("metrics", metrics, dict, "what metrics.json holds")
-    lacking = _SAID - set(m)
-    if lacking: raise refuse("metrics", f"no {min(lacking)}", "what metrics.json holds")
-    minutes, seconds = divmod(round(m["train_seconds"]), 60)
-    took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
-    right, percent = round(m["test_accuracy"] * m["test_images"]), 100 * m["test_accuracy"]
-    return ("{recipe}: a net of {parameters:,} parameters, trained for {epochs} epochs on "
-            "{train_images:,} images of {data} in {took}, names {right:,} of {test_images:,} test "
-            "images right ({percent:.2f} %, loss {test_loss:.3f})."
-            ).format(**m, took=took, right=right, percent=percent)
-
-_SAID = set("recipe parameters epochs train_images data train_seconds test_images test_accuracy "
-            "test_loss".split())
+    try:
+        minutes, seconds = divmod(round(m["train_seconds"]), 60)
+        took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
+        right, percent = round(m["test_accuracy"] * m["test_images"]), 100 * m["test_accuracy"]
+        return (f"{m['recipe']}: a net of {m['parameters']:,} parameters, trained for "
+                f"{m['epochs']} epochs on {m['train_images']:,} images of {m['data']} in {took}, "
+                f"names {right:,} of {m['test_images']:,} test images right ({percent:.2f} %, "
+                f"loss {m['test_loss']:.3f}).")
+    except KeyError as e:
+        raise refuse("metrics", f"no {e.args[0]}", "what metrics.json holds") from None
 
 # %% ../nbs/10_experiments.ipynb #1e240fc4
 def _facts(run):
@@ -1070,7 +1068,7 @@ def get_run(
 ) -> Run:  # finished
     "The newest finished run of this recipe, data and seed; else an interrupted one, or a new one."
     wanted = get_recipe(recipe) if full else get_recipe(recipe).shortened()
-    for key, value in (("data", data), ("out", out)): check_kind(key, value, (str, Path), "a text")
+    for key, value in (("data", data), ("out", out)): check_kind(key, value, (str, Path), "a path")
     config = dict(data=str(data), subset=None, size=None, engine="auto", precision="auto")
     same = _same_runs(out, wanted, seed, config)
     finished = [run for run in same if (run.folder / "metrics.json").exists()]
@@ -1094,7 +1092,7 @@ def _is_of(run, recipe, config):
 
 def _place(data):
     "Where a folder of data is, however it was written; other data by its name."
-    return Path(data).resolve() if data not in NAMED_DATA and Path(str(data)).is_dir() else data
+    return Path(data).resolve() if data not in NAMED_DATA and Path(data).is_dir() else data
 
 # %% ../nbs/10_experiments.ipynb #fc852b40
 @call_parse

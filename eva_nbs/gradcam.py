@@ -21,9 +21,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .core import check_choice, check_number, eval_mode, keep_rng, plain_text, refuse
-from .interpret import (captions, check_classifier, check_data, check_kind,
-                               check_predictions, mistakes, normalized, show_mistakes)
+from .core import (check_choice, check_kind, check_number, eval_mode, keep_rng, plain_text,
+                          refuse)
+from .interpret import (captions, check_classifier, check_data, check_predictions, mistakes,
+                               normalized, show_mistakes)
 
 # %% ../nbs/08_gradcam.ipynb #1ab5a38c
 def as_input(

@@ -20,10 +20,10 @@ from fastcore.script import Param, call_parse
 from matplotlib.ticker import MaxNLocator
 from scipy.stats import t as student_t
 
-from .core import (EvaError, check_choice, check_number, check_picture, command, new_axes,
-                          plain_text, read_json, refuse, write_json)
+from .core import (EvaError, check_choice, check_kind, check_number, check_picture, command,
+                          new_axes, plain_text, read_json, refuse, write_json)
 from .experiments import RECIPES, Recipe, Run
-from .interpret import check_kind, wilson_interval
+from .interpret import wilson_interval
 
 # %% ../nbs/11_results.ipynb #5cac9317
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ def sources_table(
 ) -> pd.DataFrame:  # a row per recipe that has a source; accuracies in per cent, as text
     "What the sources state, and what the kept results say: mean ± deviation over the seeds."
     kept = read_results(folder)
-    return pd.DataFrame([_claim(name) | _ours(kept.get(name)) for name in SOURCES])
+    return pd.DataFrame([_claim(name) | _ours(kept.get(name)) for name in SOURCES]).fillna("")
 
 def _claim(name):
     "What a source states."
@@ -321,15 +321,14 @@ def _claim(name):
     return {"recipe": name, "source: test %": test, "source: train %": train}
 
 def _ours(results):
-    "Test accuracy of the final weights; accuracy on the augmented training images, last epoch."
-    names = "ours: test %", "ours: train %", "seeds", "minutes", "machine", "data"
-    if not results: return dict.fromkeys(names, "") | {names[0]: "not trained yet"}
+    "Test accuracy; accuracy on the augmented training images in the last epoch; what it took."
+    if not results: return {"ours: test %": "not trained yet"}
     row = compare(results).table().iloc[0]
     spread = f" ± {row['± sd']:.2f}" if row["seeds"] > 1 else ""
     train = 100 * np.mean([r.curve["train_accuracy"][-1] for r in results])
-    machines = ", ".join(sorted({r.machine.split(" (")[0] for r in results}))
-    return dict(zip(names, (f"{row['accuracy %']:.2f}{spread}", f"{train:.2f}", str(row["seeds"]),
-                            f"{row['minutes']:.0f}", machines, results[0].data)))
+    return {"ours: test %": f"{row['accuracy %']:.2f}{spread}", "ours: train %": f"{train:.2f}",
+            "seeds": str(row["seeds"]), "minutes": f"{row['minutes']:.0f}",
+            "machine": "; ".join(sorted({r.machine for r in results})), "data": results[0].data}
 
 # %% ../nbs/11_results.ipynb #01d02dbc
 @call_parse

@@ -19,7 +19,7 @@ from fastcore.basics import patch
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, CyclicLR, LinearLR
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, SequentialLR, StepLR
 
-from .core import COLORS, check_choice, check_number, new_axes, refuse
+from .core import COLORS, check_choice, check_kind, check_number, new_axes, refuse
 
 # %% ../nbs/04_schedules.ipynb #263f51e3
 @dataclass(frozen=True)
@@ -431,7 +431,7 @@ def warmup(
 ) -> Schedule:  # interval "step", with the monitor of `then`
     "A straight line up to the first rate of another schedule, which then begins."
     allowed = ("constant", "cosine", "step_decay", "plateau")
-    if not isinstance(then, Schedule): raise refuse("then", then, "a schedule", "Try cosine(22).")
+    check_kind("then", then, Schedule, "a schedule", "Try cosine(22).")
     if then.name not in allowed:
         do = f"{then.name} begins with a warm-up of its own."
         raise refuse("then", then.name, ", ".join(allowed), do)

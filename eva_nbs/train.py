@@ -229,6 +229,7 @@ class Progress(Callback):
         self._bar = _tqdm()(total=len(learner.loaders.train), initial=self._from, leave=False,
                             delay=1e-9, mininterval=0, miniters=1, dynamic_ncols=True, unit="batch",
                             desc=f"epoch {learner.epoch + 1}/{learner.until}")
+        if self._bar.disable: return  # by the environment variable TQDM_DISABLE
         self._bar.start_t -= time.perf_counter() - self._first
 
     def after_batch(self, learner):  # the Learner that trains

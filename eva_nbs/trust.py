@@ -18,10 +18,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .core import COLORS, check_choice, check_number, new_axes, refuse
+from .core import COLORS, check_choice, check_kind, check_number, new_axes, refuse
 from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers, enlarged,
                              grad_cam, spatial_layers, stage_layers, target_scores, untouched)
-from .interpret import check_classifier, check_data, check_kind, normalized
+from .interpret import check_classifier, check_data, normalized
 from .models import stages
 
 # %% ../nbs/08b_trust.ipynb #5e3f676f

@@ -30,12 +30,12 @@ from matplotlib.patches import Rectangle
 from PIL import Image
 
 from .augment import Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, draw_samples
-from .core import (COLORS, EvaError, check_choice, check_number, new_axes, plain_text,
-                          refuse)
+from .core import (COLORS, EvaError, check_choice, check_kind, check_number, new_axes,
+                          plain_text, refuse)
 from .data import channel_stats
 from .gradcam import METHODS, WEIGHTS, choose_layers, grad_cam, panel, stage_layers
-from .interpret import (ORDERS, captions, check_classifier, check_data, check_kind,
-                               check_predictions, check_stats, mistakes, normalized, predict)
+from .interpret import (ORDERS, captions, check_classifier, check_data, check_predictions,
+                               check_stats, mistakes, normalized, predict)
 from .lr_finder import LRFind
 from .schedules import SCHEDULES, lr_curve, one_cycle, plot_schedule, warmup
 from .train import Callback, Checkpoint, write_checkpoint
