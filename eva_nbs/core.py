@@ -431,6 +431,9 @@ def command(
         if program != func.__name__ and not is_script: return func(*args, **kwargs)
         try: sys.exit(func(*args, **kwargs))
         except EvaError as e: message, code = f"{program}: {e}", 2
+        except BrokenPipeError:  # as of `… | head`: whoever read has enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)  # as the shell says it of a program that was ended by it
         except OSError as e: message, code = f"{program}: {refuse_path(e)}", 2
         except KeyboardInterrupt as e: message, code = str(e) or f"{program}: interrupted", 130
         print("\n" * (code == 130) + message, file=sys.stderr)

@@ -133,6 +133,7 @@ def from_dict(
 # %% ../nbs/10_experiments.ipynb #75c4839b
 _FOUND = "Source: rates from an LR range test. Chosen here: Nesterov momentum 0.9"
 _SCALED, _SCALED_TOO = dict(logit_scale=0.125), "logits times 0.125, as in Page's net"
+_BETTER = "which did better in a short run than the LRMAX of our range test,"
 _PEAK_AT_5 = dict(schedule="one_cycle", schedule_options=dict(peak_epoch=5), batch_size=512)
 
 _ONE_CYCLE_RECIPES = [
@@ -144,15 +145,15 @@ _ONE_CYCLE_RECIPES = [
     Recipe("assignment11_resnetc", "Custom ResNet with a convolutional head and L1",
            "custom_resnet",
            Policy(Rotate(5), PadCrop(4, fill="mean"), Cutout(16), Normalize()), epochs=24,
-           model_options=dict(head="conv") | _SCALED, l1=5e-4, weight_decay=0.0,
-           nesterov=False, **_PEAK_AT_5,
-           notes="Source: SGD with momentum 0.9 and L1 factor 0.0005; no weight decay. "
-                 f"Chosen here: {_SCALED_TOO}."),
+           model_options=dict(head="conv"), l1=5e-4, weight_decay=0.0, nesterov=False,
+           lr_min=1e-5, lr_max=0.03, **_PEAK_AT_5,
+           notes="Source: SGD with momentum 0.9 and L1 factor 0.0005; no weight decay. Chosen "
+                 f"here: rates up to 0.03, {_BETTER} 0.007."),
     Recipe("session9", "ResNet-18 with the one-cycle policy", "resnet18",
-           Policy(PadCrop(4), HFlip(), Cutout(16), Normalize()), epochs=20,
-           weight_decay=2e-2, **_PEAK_AT_5,
-           notes=f"{_FOUND}, a hole of 16 pixels, weight decay 2e-2: times the rate found "
-                 "(0.012), it is near what assignment11 has.")]
+           Policy(PadCrop(4), HFlip(), Cutout(8), Normalize()), epochs=20,
+           weight_decay=2e-3, lr_min=1e-3, lr_max=0.1, **_PEAK_AT_5,
+           notes="Source: one cycle. Chosen here: Nesterov momentum 0.9, a hole of 8 pixels, "
+                 f"weight decay 2e-3 as in assignment11, rates up to 0.1, {_BETTER} 0.012.")]
 
 _QUICK_RECIPE = Recipe(
     "quick", "assignment11, smaller in everything", "custom_resnet",
@@ -440,8 +441,12 @@ def _find_and_keep(learner, recipe, path):
     steps = recipe.find_options.get("steps", 100)
     print(f"LR range test: {steps} steps of rising rate, to find the rates", flush=True)
     found = _find(learner, recipe)
+    if found.confidence == "none":
+        raise refuse("lr_max", f"find, and nothing was found ({found.warning or found.reason})",
+                     "a rate, or batches whose loss falls", "Set it, for example --lr_max 0.05.")
     found.save(path)
-    print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}", flush=True)
+    print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}; confidence: {found.confidence}",
+          *filter(None, [found.warning]), sep="\n  ", flush=True)
     return found
 
 def _find(learner, recipe):
@@ -507,10 +512,17 @@ def train(
     splits = self.load_splits()
     learner = self.make_learner(splits, rank, world_size)
     if learner.epoch < self.recipe.epochs:
-        if rank == 0: self.note_start(learner)
+        if rank == 0: _tell_place(learner, self.folder), self.note_start(learner)
         learner.fit(until=self.recipe.epochs)
     if not learner.interrupted and rank == 0: self.finish(learner, splits)
     return learner
+
+def _tell_place(learner, folder):
+    "Say where a run goes on, or that it cannot."
+    if learner.epoch or learner.batch:
+        print(f"Going on in epoch {learner.epoch + 1}, after batch {learner.batch}", flush=True)
+    elif (folder / "history.csv").exists():
+        print("No checkpoint is left in this run: it begins anew", flush=True)
 
 def _check_can_go_on(folder):
     if _has_checkpoint(folder) or not (folder / "metrics.json").exists(): return
@@ -967,7 +979,9 @@ def train_run(
             raise
         except KeyboardInterrupt: interrupted = True
         if interrupted:
-            again = f"eva_train --resume {shlex.quote(str(run.folder))}"
+            called, name = sys.argv[0], "eva_train"  # by its path, where the name is not known
+            program = called if Path(called).name == name and not shutil.which(name) else name
+            again = shlex.join([program, "--resume", str(run.folder)])
             raise KeyboardInterrupt(f"Stopped. Go on with: {again}")
         if rank == 0:
             print(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
@@ -1030,25 +1044,33 @@ def eva_train(
     seeds: int = 1,  # train so many times, with seed, seed + 1, ...
     engine: str = None,  # augmentation: auto (default), batched or albumentations
     precision: str = None,  # auto (default), fp32, bf16 or fp16
-    resume: str = None,  # go on with the run in this folder; other options are its own
+    resume: str = None,  # go on with the run in this folder, as it began; no other option beside it
     diff: str = None,  # show what differs from this recipe (or run), and stop
     list: bool = False,  # show the recipes (or all of the one that is named) and stop
 ):
     "Train a recipe, and leave a folder with weights, metrics, figures and a report."
     if list: return print("\n".join(list_recipes(recipe)))
+    own = dict(data=data, out=out, epochs=epochs, batch_size=batch_size, subset=subset, size=size,
+               width=width, lr_max=lr_max, engine=engine, precision=precision)
     if resume is not None:
-        train_run(lambda: Run.load(resume, finished=False), resumed=True)
-        return  # nothing: a command's value would be its exit code
+        more = dict(recipe=recipe, set=set, seed=seed, diff=diff, out=None)
+        return _resume(resume, own | more | dict(seeds=None if seeds == 1 else seeds))
     if not recipe:
         raise refuse("recipe", "nothing", ", ".join(RECIPES), "Try: eva_train quick")
     if diff is not None: return print(find_recipe(recipe).diff(find_recipe(diff)).to_string())
     check_number("seeds", seeds, low=1, high=1000, integer=True)
-    own = dict(data=data, out=out, epochs=epochs, batch_size=batch_size, subset=subset, size=size,
-               width=width, lr_max=lr_max, engine=engine, precision=precision)
     changes = _changes(set)
     first = check_number("seed", seed or 0, low=0, high=2**32 - seeds, integer=True)
     each = [seed] if seeds == 1 else range(first, first + seeds)
     train_all(RECIPE_SETS.get(str(recipe), (recipe,)), each, **own, **changes)
+
+def _resume(folder, asked):
+    "Go on with a run as it began; what else was asked for is refused rather than forgotten."
+    beside = ", ".join(name for name, value in asked.items() if value is not None)
+    if beside:
+        raise refuse("resume", f"{folder} beside {beside}", "a run's folder alone",
+                     "A run goes on as it began; to change something, train a new one.")
+    train_run(lambda: Run.load(folder, finished=False), resumed=True)
 
 # %% ../nbs/10_experiments.ipynb #97158b02
 @patch
