@@ -227,8 +227,8 @@ class Progress(Callback):
 
     def _open(self, learner):
         self._bar = _tqdm()(total=len(learner.loaders.train), initial=self._from, leave=False,
-                            delay=1e-9, mininterval=0, miniters=1, dynamic_ncols=True, unit="batch",
-                            desc=f"epoch {learner.epoch + 1}/{learner.until}")
+                            delay=1e-9, mininterval=0, miniters=1, smoothing=0, unit="batch",
+                            dynamic_ncols=True, desc=f"epoch {learner.epoch + 1}/{learner.until}")
         if self._bar.disable: return  # by the environment variable TQDM_DISABLE
         self._bar.start_t -= time.perf_counter() - self._first
 
