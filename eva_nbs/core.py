@@ -256,6 +256,13 @@ def default_device() -> torch.device:  # cuda, mps or cpu
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 # %% ../nbs/00_core.ipynb #0eb3cb21
+def _processor():
+    "What Linux says of the first processor: its vendor_id, model name, flags and more; else {}."
+    info = Path("/proc/cpuinfo")
+    text = info.read_text().split("\n\n")[0] if info.exists() else ""
+    lines = [line for line in text.splitlines() if ":" in line]
+    return dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines)
+
 def describe_device(
     device: torch.device | str | None = None,  # None for the default device
 ) -> str:  # for example "AMD EPYC (2 threads, avx512_bf16)"
@@ -263,10 +270,7 @@ def describe_device(
     device = torch.device(device or default_device())
     if device.type == "cuda": return torch.cuda.get_device_name(device)
     if device.type != "cpu": return f"{device.type} on {platform.processor() or platform.machine()}"
-    info = Path("/proc/cpuinfo")
-    text = info.read_text().split("\n\n")[0] if info.exists() else ""  # the first processor's
-    lines = [line for line in text.splitlines() if ":" in line]
-    facts = dict(re.split(r"\s*:\s*", line, maxsplit=1) for line in lines)
+    facts = _processor()
     fast = [f for f in ("amx_bf16", "avx512_bf16") if f in facts.get("flags", "").split()]
     details = ", ".join([f"{torch.get_num_threads()} threads", *fast[:1]])
     return f"{facts.get('model name', platform.machine())} ({details})"
@@ -286,16 +290,21 @@ class Precision:
         return torch.autocast(self.device, dtype=self.dtype)
 
 # %% ../nbs/00_core.ipynb #682554f2
+def _multiplies_bf16_faster(facts):
+    "Whether this processor multiplies bfloat16 faster than float32; of Intel's, those with AMX."
+    flags = facts.get("flags", "").split()
+    if "amx_bf16" in flags: return True
+    return "avx512_bf16" in flags and facts.get("vendor_id") != "GenuineIntel"
+
 def _has_fast_bf16(device):
-    "Whether bfloat16 is multiplied in hardware there."
     if device.type == "cuda": return torch.cuda.get_device_capability(device) >= (8, 0)
-    return device.type == "cpu" and "_bf16" in describe_device(device)
+    return device.type == "cpu" and _multiplies_bf16_faster(_processor())
 
 def pick_precision(
     precision: str = "auto",  # auto, fp32, bf16 or fp16
     device: torch.device | str | None = None,  # None for the default device
 ) -> Precision:  # what to train with
-    "The precision asked for; auto is bf16 where hardware has it, fp16 on older CUDA, else fp32."
+    "The precision asked for; auto is bf16 where that is faster, fp16 on older CUDA, else fp32."
     check_choice("precision", precision, ["auto", "fp32", "bf16", "fp16"])
     device = torch.device(device or default_device())
     if precision == "auto":

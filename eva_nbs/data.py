@@ -15,6 +15,7 @@ import os
 import stat
 import sys
 import time
+import zlib
 from array import array
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -51,7 +52,10 @@ class ImageData:
     name: str = ""  # where the images come from, for example "shapes train"
 
     def __post_init__(self):
-        object.__setattr__(self, "classes", tuple(self.classes))
+        try: object.__setattr__(self, "classes", tuple(self.classes))
+        except TypeError:
+            allowed = "a tuple of names, in the order of the labels"
+            raise refuse("classes", _describe(self.classes), allowed) from None
         _check_images(self.images)
         _check_labels(self.labels, len(self.images), len(self.classes))
         _check_extras(self.paths, self.masks, self.images.shape[:3])
@@ -68,6 +72,14 @@ class ImageData:
 
     @property
     def size(self) -> tuple: return tuple(self.images.shape[1:3])
+
+    @cached_property
+    def checksum(self) -> str:  # 8 hexadecimal digits, the CRC-32
+        "Of the classes, the labels and the images: another for other data, or another order."
+        total = zlib.crc32(repr(self.classes).encode())
+        for part in (self.labels, self.images):
+            total = zlib.crc32(part.cpu().contiguous().numpy(), total)
+        return f"{total:08x}"
 
 
 def _describe(x):
@@ -199,6 +211,7 @@ class Splits:
     test: ImageData  # what it is scored on, once, at the end
     valid: ImageData | None = None  # what decisions are made by; see `split_valid`
     name: str = ""  # "shapes", "cifar10", or the folder's name
+    note: str = ""  # what was decided while loading, for the user to know
 
     def __post_init__(self):
         for name in ("train", "test"): _check_kind(name, getattr(self, name), ImageData)
@@ -217,6 +230,12 @@ class Splits:
         "The splits that there are, by name."
         return {k: d for k in ("train", "valid", "test") if (d := getattr(self, k)) is not None}
 
+    def remarks(self) -> list:  # of sentences; empty where all is as it should be
+        "What one should know of the splits before trusting a figure."
+        absent = {k: [c for c, n in d.counts().items() if not n] for k, d in self.parts().items()}
+        return [self.note] * bool(self.note) + [
+            f"No {k} image shows {', '.join(names)}." for k, names in absent.items() if names]
+
     @property
     def classes(self) -> tuple: return self.train.classes
 
@@ -227,7 +246,8 @@ class Splits:
 @patch
 def _repr_markdown_(self: Splits):
     head = f"**{self.name}**: images of {'×'.join(map(str, self.train.size))}"
-    return f"{head}\n\n{_table(pd.DataFrame({k: d.counts() for k, d in self.parts().items()}))}"
+    counts = _table(pd.DataFrame({k: d.counts() for k, d in self.parts().items()}))
+    return "\n\n".join([head, counts, *self.remarks()])
 
 # %% ../nbs/01_data.ipynb #bf3c84e1
 def show_images(
@@ -769,10 +789,11 @@ def load_folder(
         paths = tuple(map(_shown, itertools.chain(*found.values())))
         parts[split] = ImageData(part, labels, classes, paths, name=f"{name} {split}")
     if len(parts) == 1: return _halve(replace(parts.popitem()[1], name=name), test, seed)
+    note = "" if "test" in parts else "There is no test folder: valid is the test set."
     if "test" not in parts: parts["test"] = parts.pop("valid")
     if "train" not in parts:
         raise refuse("data", f"{path} with {', '.join(parts)}", "a train folder", "Name it train.")
-    return Splits(**parts, name=name)
+    return Splits(**parts, name=name, note=note)
 
 
 _CIFAR10 = set("airplane automobile bird cat deer dog frog horse ship truck".split())
@@ -805,9 +826,11 @@ def _halve(data, test, seed):
     "Train and test from one split, stratified."
     part = torch.zeros(len(data), dtype=torch.bool)
     part[_stratified(data.labels, max(1, round(test * len(data))), seed)] = True
-    train, test = data.subset(~part), data.subset(part)
+    train, held = data.subset(~part), data.subset(part)
+    note = (f"There is one folder only: {len(held):,} of its {len(data):,} images, drawn with "
+            f"seed {seed}, are the test set.")
     return Splits(replace(train, name=f"{data.name} train"),
-                  replace(test, name=f"{data.name} test"), name=data.name)
+                  replace(held, name=f"{data.name} test"), name=data.name, note=note)
 
 
 def _pixels(listing, size, cache, progress):

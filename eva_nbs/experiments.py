@@ -489,11 +489,13 @@ def note_start(
     "Append to starts.jsonl when, where and at which batch the training began or went on."
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = dict(time=now, epoch=learner.epoch, batch=learner.batch,
-                device=describe_device(learner.device))
-    with open(self.folder / "starts.jsonl", "a") as f: f.write(dumps(line) + "\n")
+                device=describe_device(learner.device), precision=learner.precision.name)
+    path = self.folder / "starts.jsonl"
+    cut_off = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")
+    with open(path, "a") as f: f.write("\n" * cut_off + dumps(line) + "\n")
 
 @patch(as_prop=True)
-def starts(self: Run) -> list:  # of dicts: time (UTC), epoch, batch, device
+def starts(self: Run) -> list:  # of dicts: time (UTC), epoch, batch, device, precision
     "Each time that the training was started: the first, and one for every resume."
     path = self.folder / "starts.jsonl"
     if not path.is_file(): return []
@@ -510,18 +512,23 @@ def train(
     "Train to the end, from wherever the run stands; then write metrics, figures and the report."
     _check_can_go_on(self.folder)
     splits = self.load_splits()
+    if rank == 0: print(*splits.remarks(), sep="\n", end="\n" * bool(splits.remarks()), flush=True)
     learner = self.make_learner(splits, rank, world_size)
     if learner.epoch < self.recipe.epochs:
-        if rank == 0: _tell_place(learner, self.folder), self.note_start(learner)
+        if rank == 0: _tell_place(learner, self), self.note_start(learner)
         learner.fit(until=self.recipe.epochs)
     if not learner.interrupted and rank == 0: self.finish(learner, splits)
     return learner
 
-def _tell_place(learner, folder):
-    "Say where a run goes on, or that it cannot."
+def _tell_place(learner, run):
+    "Say where a run goes on and what is not as before, or that it cannot go on."
     if learner.epoch or learner.batch:
-        print(f"Going on in epoch {learner.epoch + 1}, after batch {learner.batch}", flush=True)
-    elif (folder / "history.csv").exists():
+        now = learner.precision.name
+        had = run.starts[-1].get("precision", now) if run.starts else now
+        other = "" if had == now else f", in {now} (before: {had}, on another processor)"
+        place = f"epoch {learner.epoch + 1}, after batch {learner.batch}"
+        print(f"Going on in {place}{other}", flush=True)
+    elif (run.folder / "history.csv").exists():
         print("No checkpoint is left in this run: it begins anew", flush=True)
 
 def _check_can_go_on(folder):
@@ -562,7 +569,8 @@ def _measured(run, learner, splits, preds):
     rows, rates = learner.history, learner.history.steps["lr"]
     per_class, show = accuracy_per_class(preds), lambda v: ", ".join(f"{x:.4f}" for x in v)
     return dict(
-        recipe=run.recipe.name, data=splits.name, seed=run.config["seed"], epochs=learner.epoch,
+        recipe=run.recipe.name, data=splits.name, remarks=splits.remarks(),
+        seed=run.config["seed"], epochs=learner.epoch,
         parameters=count_parameters(learner.model), train_images=len(splits.train),
         test_images=len(splits.test), test_accuracy=preds.accuracy,
         test_loss=preds.losses.double().mean().item(),
@@ -811,8 +819,8 @@ def _facts(run):
                          + [f"{k}={v:g}" for k, v in r.schedule_options.items()])
     return [("Recipe", f"{r.name}: {r.title}"),
             ("Net", f"{r.model}({options}), {m['parameters']:,} parameters"),
-            ("Data", f"{m['data']}, {m['train_images']:,} for training, "
-                     f"{m['test_images']:,} for the test"),
+            ("Data", " ".join([f"{m['data']}, {m['train_images']:,} images for training, "
+                               f"{m['test_images']:,} for the test.", *m.get("remarks", ())])),
             ("Channel means, standard deviations", m["channel_stats"]),
             ("Augmentation", repr(r.policy)), ("Loss", r.loss),
             ("Optimizer", f"SGD, momentum {r.momentum:g}{', Nesterov' * r.nesterov}"),

@@ -1027,7 +1027,7 @@ def _plain_state(scheduler):
 def _data_dict(learner):
     "What must be the same for batch k to be batch k."
     loader = learner.loaders.train
-    return dict(images=len(loader.data),
+    return dict(images=len(loader.data), checksum=getattr(loader.data, "checksum", None),
                 batch=loader.batch_size * learner.world * learner.accumulate, seed=loader.seed)
 
 # %% ../nbs/06_train.ipynb #0f7d1756
