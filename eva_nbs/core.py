@@ -243,6 +243,7 @@ def unwrap(
     model: nn.Module,  # a model, perhaps compiled, data parallel, or both
 ) -> nn.Module:  # the plain model inside
     "Take off the wrappers of `torch.compile` and (Distributed)DataParallel."
+    check_kind("model", model, nn.Module, "a torch.nn.Module", "Try custom_resnet().")
     parallel = (nn.DataParallel, nn.parallel.DistributedDataParallel)
     while True:
         if hasattr(model, "_orig_mod"): model = model._orig_mod

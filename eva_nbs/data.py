@@ -262,6 +262,8 @@ def show_images(
     if isinstance(images, ImageData):
         titles = [images.classes[k] for k in images.labels] if titles is None else titles
         images = images.images
+    if not hasattr(images, "__len__"):
+        raise refuse("images", _describe(images), "ImageData, or a list of pictures")
     n = len(images)
     if axes is None: axes = _grid(n, ncols, scale, titles, images[0].shape[:2] if n else (1, 1))
     axes = np.asarray(axes).ravel()
@@ -970,6 +972,8 @@ def split_valid(
     if splits.valid is not None:
         raise refuse("splits", f"{len(splits.valid)} validation images",
                      "a data set without any", "Use the ones there are.")
+    if isinstance(n, float) and n >= 1:
+        raise refuse("n", n, "a whole number of images, or a fraction below 1")
     data, n = splits.train, _how_many(n, len(splits.train) - 1)
     cut = torch.zeros(len(data), dtype=torch.bool)
     cut[_stratified(data.labels, n, seed)] = True

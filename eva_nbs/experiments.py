@@ -97,7 +97,9 @@ class Recipe:
         made = dict(schedule=SCHEDULES[self.schedule], model=MODELS[self.model], find=lr_find)
         for what, function in made.items():
             names = [k for k in signature(function).parameters if k not in _NOT_OPTIONS]
-            for key in getattr(self, f"{what}_options"): check_choice(f"{what} option", key, names)
+            chosen = getattr(self, what, "the range test")  # plateau, resnet18, ...
+            for key in getattr(self, f"{what}_options"):
+                check_choice(f"{what}_options of {chosen}", key, names)
         if "plateau" in self.schedule and not self.valid:
             raise refuse("valid", 0, f"1 or more, since {self.schedule} watches a validation loss")
 
@@ -420,6 +422,7 @@ def load_splits(self: Run) -> Splits:
     if len(splits.classes) < 2:
         raise refuse("data", f"{c['data']} with one class", "two classes or more", "Add a folder.")
     if c.get("subset"):
+        check_number("subset", c["subset"], low=1, high=len(splits.train), integer=True)
         fewer = take(splits.train, n=c["subset"], seed=c["seed"])
         splits = dataclasses.replace(splits, train=fewer)
     return split_valid(splits, valid, seed=c["seed"]) if valid else splits
@@ -801,9 +804,9 @@ def describe_result(
         took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
         right, percent = round(m["test_accuracy"] * m["test_images"]), 100 * m["test_accuracy"]
         return (f"{m['recipe']}: a net of {m['parameters']:,} parameters, trained for "
-                f"{m['epochs']} epochs on {m['train_images']:,} images of {m['data']} in {took}, "
-                f"names {right:,} of {m['test_images']:,} test images right ({percent:.2f} %, "
-                f"loss {m['test_loss']:.3f}).")
+                f"{m['epochs']} epoch{'s' * (m['epochs'] != 1)} on {m['train_images']:,} images "
+                f"of {m['data']} in {took}, names {right:,} of {m['test_images']:,} test images "
+                f"right ({percent:.2f} %, loss {m['test_loss']:.3f}).")
     except KeyError as e:
         raise refuse("metrics", f"no {e.args[0]}", "what metrics.json holds") from None
 
@@ -1010,9 +1013,13 @@ def train_all(
     check_kind("recipes", recipes, (list, tuple), "a list of names", "Try ['quick'].")
     check_kind("seeds", seeds, (list, tuple, range), "a list of numbers", "Try range(3).")
     runs, wanted = [], list(product(recipes, seeds))
-    for recipe, seed in wanted:
+    for k, (recipe, seed) in enumerate(wanted):
         if len(wanted) > 1: print(f"\n{recipe}, seed {seed}", flush=True)
-        runs.append(train_run(lambda: new_run(recipe, seed=seed, **options)))
+        try: runs.append(train_run(lambda: new_run(recipe, seed=seed, **options)))
+        except KeyboardInterrupt as stop:
+            later = "; ".join(f"{r}, seed {s}" for r, s in wanted[k + 1:])
+            note = f". Not begun: {later}" if later else ""
+            raise KeyboardInterrupt(f"{stop}{note}") from None
     if len(wanted) > 1:
         print("\nCompare: eva_compare", *(shlex.quote(str(run.folder)) for run in runs))
     return runs

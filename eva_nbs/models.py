@@ -239,7 +239,8 @@ def count_parameters(
     trainable: bool = False,  # only those that an optimizer would change
 ) -> int:  # a number of scalars; a shared parameter counts once
     "How many numbers the model has learnt or is to learn. Buffers do not count."
-    return sum(p.numel() for p in model.parameters() if p.requires_grad or not trainable)
+    numbers = unwrap(model).parameters()
+    return sum(p.numel() for p in numbers if p.requires_grad or not trainable)
 
 # %% ../nbs/03_models.ipynb #07cc4fe9
 def _children(model, prefix=""):

@@ -117,6 +117,7 @@ def lr_curve(
     metrics=None,  # one value of the monitored metric per epoch; None: it never improves
 ) -> dict[str, np.ndarray]:  # "epoch", "lr", "momentum": float64, one value per batch
     "The rate and momentum that each batch would be trained with, from the real scheduler."
+    check_kind("schedule", schedule, Schedule, "a Schedule", "Try one_cycle(0.1, epochs=24).")
     epochs = next(e for e in (epochs, schedule.epochs, 10) if e is not None)
     check_number("epochs", epochs, low=1, integer=True)
     if metrics is not None and len(metrics) < epochs:
