@@ -519,6 +519,8 @@ def _shuffled(keep, seed):
 # %% ../nbs/01_data.ipynb #d084b667
 def _rgb(image):
     "Any PIL image in 8-bit RGB."
+    if image.mode == "F" and 0 < image.getextrema()[1] <= 1:
+        raise ValueError("its pixels are floats up to 1; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # 16 bits of grey, whichever way this version of PIL holds them
         high = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255)
         image = Image.fromarray(high.astype(np.uint8))
@@ -536,8 +538,8 @@ def open_image(
     try: return _decoded(source, size)
     except Exception as e:  # a damaged file makes decoders raise nearly anything
         name = f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
-        raise refuse("image", f"{name} ({_reason(e)})", "a whole image file",
-                     "Repair or delete it.") from None
+        remedy = "Check the path." if isinstance(e, FileNotFoundError) else "Repair or delete it."
+        raise refuse("image", f"{name} ({_reason(e)})", "a whole image file", remedy) from None
 
 
 def _contents(path):

@@ -575,7 +575,8 @@ def _measured(run, learner, splits, preds):
         recipe=run.recipe.name, data=splits.name, remarks=splits.remarks(),
         seed=run.config["seed"], epochs=learner.epoch,
         parameters=count_parameters(learner.model), train_images=len(splits.train),
-        test_images=len(splits.test), test_accuracy=preds.accuracy,
+        test_images=len(splits.test), test_checksum=splits.test.checksum,
+        test_accuracy=preds.accuracy,
         test_loss=preds.losses.double().mean().item(),
         train_seconds=sum(r["seconds"] for r in rows),
         images_per_second=float(np.median([r["images_per_second"] for r in rows])),
@@ -900,6 +901,9 @@ def learner(self: Run) -> Learner:  # a new one each time; it does not write int
 def predictions(self: Run) -> Predictions:  # on the test set
     "What the net said to each test image; made once, then read from predictions.safetensors."
     splits, (model, _, stats, _) = self.load_splits(), self.load_model()
+    if self.metrics.get("test_checksum") not in (None, splits.test.checksum):
+        raise refuse("data", f"{splits.test}, other images than were scored",
+                     "those of the run", "Put them back, or train again.")
     return predict_once(self.folder / "predictions.safetensors", model, splits.test, stats,
                         precision=self.metrics["precision"])
 

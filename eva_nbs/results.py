@@ -9,6 +9,7 @@ __all__ = ['SOURCES', 'Result', 'mean_interval', 'Comparison', 'compare', 'markd
 # %% ../nbs/11_results.ipynb #3ad916d3
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from importlib.util import find_spec
 from itertools import combinations
 from pathlib import Path
 
@@ -248,7 +249,7 @@ def to_markdown(self: Comparison) -> str:  # two tables, or one where there are 
 # %% ../nbs/11_results.ipynb #06b83a94
 def keep_results(
     *items,  # as for `compare`; full-length runs of recipes as they are
-    folder: str | Path | None = None,  # None: as for `read_results`; made if missing
+    folder: str | Path | None = None,  # None: the nearest "results" further up, else one here
 ) -> list:  # the paths written
     "Add results to results/<recipe>.json. A result of the same seed is replaced."
     by_name = {}
@@ -273,20 +274,20 @@ def _add(path, results):
 
 # %% ../nbs/11_results.ipynb #b1ca296c
 def read_results(
-    folder: str | Path | None = None,  # None: the nearest folder "results" here or further up
+    folder: str | Path | None = None,  # None: the nearest "results" further up, or this library's
 ) -> dict:  # recipe's name → list of Results, in the order of `RECIPES`; empty if none are kept
     "The kept results; an `EvaError` if a recipe has changed since."
-    found = _folder(folder)
+    found = _folder(folder, Path(find_spec("eva_nbs").origin).parents[1])
     if folder is not None and not found.is_dir():
         raise refuse("results", folder, "a folder with results")
     paths = {name: found / f"{name}.json" for name in RECIPES}
     return {name: _read_file(path) for name, path in paths.items() if path.is_file()}
 
-def _folder(folder):
+def _folder(folder, *more):
     "The folder that is meant; without one, the results of the repository that we are in."
     if folder is not None:
         return Path(check_kind("results", folder, (str, Path), "a folder's path"))
-    places = [p / "results" for p in (Path.cwd(), *Path.cwd().parents)]
+    places = [p / "results" for p in (Path.cwd(), *Path.cwd().parents, *more)]
     return next((p for p in places if any((p / f"{n}.json").is_file() for n in RECIPES)), places[0])
 
 def _read_file(path):

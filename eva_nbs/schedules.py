@@ -220,7 +220,8 @@ def one_cycle(
     _check_bounds(lr_min, lr_max), check_number("epochs", epochs, low=1, integer=True)
     check_number("peak_epoch", peak_epoch, low=0, open_low=True)
     if peak_epoch >= epochs:
-        raise refuse("peak_epoch", peak_epoch, f"below epochs = {epochs}", "Train longer.")
+        raise refuse("peak_epoch", peak_epoch, f"below epochs = {epochs}",
+                     f"Try peak_epoch={epochs / 4:g}, or train longer.")
     check_choice("anneal", anneal, ("linear", "cosine"))
     options = dict(lr_max=lr_max, epochs=epochs, peak_epoch=peak_epoch, lr_min=lr_min,
                    anneal=anneal, annihilate=bool(annihilate), momentum=_check_momentum(momentum))
