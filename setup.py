@@ -38,5 +38,7 @@ setup(
         "console_scripts": cfg["console_scripts"].split(),
         "nbdev": [f"{cfg['lib_path']}={cfg['lib_path']}._modidx:d"],
     },
+    # a plain path, so that the package wins over a clone's folder of the same name below the working directory
+    options={"editable_wheel": {"mode": "compat"}},
     zip_safe=False,
 )

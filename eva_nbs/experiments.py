@@ -879,6 +879,9 @@ def _cards(m):
 def load_model(self: Run) -> tuple:  # (model in eval mode, classes, ChannelStats, image size)
     "The trained net with all that it needs to look at an image."
     path = self.folder / "best.safetensors"
+    if not path.is_file():
+        remedy = f"Finish it with: eva_train --resume {self.folder}"
+        raise refuse("run", f"{self.folder}, without weights", "a run with weights", remedy)
     weights, about = read_weights(path)
     lacking = [k for k in ("classes", "mean", "std", "size") if k not in about]
     if lacking:

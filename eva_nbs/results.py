@@ -190,9 +190,9 @@ def paired(
     for (a, one), (b, two) in combinations(self.groups.items(), 2):
         gaps = np.array([100 * (one[s].accuracy - two[s].accuracy) for s in one if s in two])
         if not len(gaps): continue
-        spread = [f"{v:+.2f}" for v in mean_interval(gaps, level)] if len(gaps) > 1 else ["?", "?"]
+        ends = [f"{v:+.2f}" for v in mean_interval(gaps, level)] if len(gaps) > 1 else []
         rows.append({"first": a, "second": b, "pairs": len(gaps), "difference": gaps.mean(),
-                     f"{level:.0%} interval": " to ".join(spread),
+                     f"{level:.0%} interval": " to ".join(ends) or "takes two seeds",
                      "better in": f"{(gaps > 0).sum()} of {len(gaps)}"})
     return pd.DataFrame(rows).round(2)
 
@@ -277,7 +277,7 @@ def read_results(
     folder: str | Path | None = None,  # None: the nearest "results" further up, or this library's
 ) -> dict:  # recipe's name → list of Results, in the order of `RECIPES`; empty if none are kept
     "The kept results; an `EvaError` if a recipe has changed since."
-    found = _folder(folder, Path(find_spec("eva_nbs").origin).parents[1])
+    found = _folder(folder, Path(find_spec("eva_nbs.core").origin).parents[1])
     if folder is not None and not found.is_dir():
         raise refuse("results", folder, "a folder with results")
     paths = {name: found / f"{name}.json" for name in RECIPES}
