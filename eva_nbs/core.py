@@ -324,7 +324,8 @@ def memory_kept(
     device: torch.device | str | None = None,  # None for the default; only a CPU is concerned
 ):  # a context manager; yields whether the allocator listens (glibc's, in the main thread)
     """Inside, freed memory stays with the process and is used again, without page faults.
-    Afterwards it goes back to the system, and the allocator has its usual limits (mallopt(3))."""
+    Afterwards it goes back to the system, and the allocator's limits are those up to which glibc
+    would have adjusted them itself, 32 and 64 MB, from then on fixed (mallopt(3))."""
     on_cpu = torch.device(device or default_device()).type == "cpu"
     in_main = threading.current_thread() is threading.main_thread()  # others have heaps of 64 MB
     if not (on_cpu and in_main and platform.libc_ver()[0] == "glibc"):

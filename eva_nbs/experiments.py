@@ -632,6 +632,7 @@ def plot_curves(
         values = history[f"{part}_{what}"] * scale
         ax.plot(history["epoch"], values, color=COLORS[part], label=f"{part} {values.iloc[-1]:.4g}")
     ax.set(xlabel="epoch", ylabel=f"{what}, %" if scale == 100 else what, title=what.capitalize())
+    ax.xaxis.get_major_locator().set_params(integer=True)
     ax.legend(frameon=False)
     return ax
 

@@ -404,7 +404,8 @@ def plot_accuracy_per_class(
     ax.barh(table["class"].map(plain_text), share.accuracy, color=COLORS["train"], xerr=whiskers,
             error_kw=dict(ecolor=COLORS["muted"], capsize=3))
     for i, value in enumerate(share.accuracy):
-        ax.text(1, i, f"{value:.0f}", va="center", color="white", fontsize=8, fontweight="bold")
+        ax.text(1, i, f"{value:.0f}", va="center", fontsize=8, fontweight="bold",
+                color="white" if value >= 7 else COLORS["muted"])  # a short bar has no room
     ax.axvline(100 * preds.accuracy, ls="--", color=COLORS["accent"])
     ax.set(xlim=(0, 100), ylim=(len(table) - 0.4, -0.6),
            xlabel="accuracy, % (whiskers: 95 % interval; dashed: all classes)")

@@ -101,7 +101,7 @@ def valley(
     lrs,  # float [n], rising
     smoothed,  # float [n], losses after `smooth`
 ) -> float:  # one of `lrs`
-    "fastai's rule: half-way through the last two thirds of the longest falling run."
+    "fastai's rule: about half-way along the longest decreasing subsequence, taken without gaps."
     smoothed, length = np.asarray(smoothed, float), np.ones(len(lrs), int)
     for i in range(1, len(lrs)):
         longer = length[:i][smoothed[:i] > smoothed[i]]
@@ -222,8 +222,9 @@ def read_curve(
         return _guess(lrs[:2], "the loss only rises", f"lower lr_start below {lrs[0]:.2g}")
     clear = bool(curve[: floor + 1].max() - curve[floor] > 5 * _noise_left(losses, sigma))
     if not (clear or seen): return _guess(lrs, "no clear fall", _advice(clear, seen))
-    low, high = (float(q) for q in np.quantile(resample(lrs, capped, sigma), [0.1, 0.9]))
     point, reason = _point(lrs, curve, end)
+    again = resample(lrs, capped, sigma)  # smoothed twice, so shifted as a whole: their spread counts
+    low, high = (float(q) for q in np.quantile(again * point / np.median(again), [0.1, 0.9]))
     begin = min(_begin(lrs, curve, end), point)
     return Reading(point, begin, end, min(low, point), max(high, point), reason,
                    _confidence(low, high, clear, seen), _advice(clear, seen))
@@ -290,7 +291,8 @@ def plot(
     for run in self.runs: ax.plot(self.lrs, run, ".", ms=4, color=COLORS["muted"], alpha=0.6)
     ax.plot(self.lrs, self.smoothed, color=COLORS["train"], lw=2, label="smoothed")
     y = np.interp(self.suggestion, self.lrs, self.smoothed)
-    ax.plot([self.low, self.high], [y, y], color=COLORS["test"], lw=1.5)
+    ax.plot([self.low, self.high], [y, y], color=COLORS["test"], lw=1.5,
+            label="80 % of readings with other noise")
     ax.plot(self.suggestion, y, "o", color=COLORS["test"],
             label=f"suggestion {self.suggestion:.2g} (confidence: {self.confidence})")
     for k, (rule, lr) in enumerate(self.rules.items() if compare else ()):

@@ -742,6 +742,8 @@ def plot_layer_stats(
     color: str | None = None,  # of the line; None: the house style's
 ) -> plt.Axes:  # the axes
     "The spread of the convolutions' and linear layers' outputs through the net, on a log scale."
+    if not {"kind", "layer", "std"} <= set(getattr(stats, "columns", ())):
+        raise refuse("stats", type(stats).__name__, "a table, as layer_stats returns it")
     stats = stats[stats.kind != "ReLU"]
     ax, std = new_axes(ax, figsize=(6.4, 3.2)), stats["std"].clip(lower=1e-12)
     ax.semilogy(range(len(std)), std, "o-", color=color or COLORS["train"], ms=4, label=label)

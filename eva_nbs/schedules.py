@@ -142,6 +142,7 @@ def plot_schedule(
     ax = new_axes(ax, figsize=(5.6, 3.2))
     ax.plot(curve["epoch"], curve["lr"], color=color or COLORS["train"], lw=2, label=label)
     ax.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
+    ax.xaxis.get_major_locator().set_params(integer=True)
     if label: ax.legend(frameon=False, fontsize=8)
     else: ax.set_title(schedule.name.replace("_", " "))
     if np.ptp(curve["momentum"]) > 0: _plot_momentum(ax, curve)
@@ -435,7 +436,9 @@ def warmup(
     allowed = ("constant", "cosine", "step_decay", "plateau")
     check_kind("then", then, Schedule, "a schedule", "Try cosine(22).")
     if then.name not in allowed:
-        do = f"{then.name} begins with a warm-up of its own."
+        rising = "one_cycle triangular triangular2 exp_range cyclic_plateau warmup".split()
+        do = (f"{then.name} begins with a warm-up of its own." if then.name in rising
+              else "Give it its own warm-up.")
         raise refuse("then", then.name, ", ".join(allowed), do)
     check_number("epochs", epochs, low=0, open_low=True)
     check_number("start", start, low=0, high=1, open_low=True)
