@@ -317,24 +317,39 @@ class StopOnNaN(Callback):
 
     @torch.no_grad()
     def _keep(self, learner):
-        state, self._since = learner.model.state_dict(), 0
-        if self._good is None: self._good = {k: v.clone() for k, v in state.items()}
-        else: [self._good[k].copy_(v) for k, v in state.items()]
+        state, self._since = _all_weights(learner), 0
+        if self._good is None: self._good = [v.clone() for v in state]
+        else: [good.copy_(v) for good, v in zip(self._good, state)]
 
+    @torch.no_grad()
     def _give_up(self, learner):
         losses = _numbers([*learner._sums["loss"], learner.loss.detach()])
-        batch = next(i for i,
-                     v in enumerate(losses,
-                                    1 + learner.batch + 1 - len(losses)) if not math.isfinite(v))
+        first = next(i for i, v in enumerate(losses) if not math.isfinite(v))
+        batch = learner.batch + 2 - len(losses) + first
         where, rate = first_bad_layer(learner), learner.optimizer.param_groups[0]["lr"]
         if self._good is not None:
-            learner.model.load_state_dict(self._good)
+            for v, good in zip(_all_weights(learner), self._good): v.copy_(good)
             learner.optimizer.state.clear()
+        _forget_batches(learner, len(losses) - 1 - first)
         raise Diverged(
             f"loss: received {losses[-1]} in epoch {learner.epoch + 1}, batch {batch}, "
             f"lr {rate:.3g}; allowed: finite losses. First: {where}. The last good weights are "
             "back in place. Try a lower rate, a warm-up, or GradClip(1.0)"
             + ("." if learner.precision.name == "fp32" else ", or precision='fp32'."))
+
+def _all_weights(learner):
+    "Weights and buffers of the net, and of the average of it that is scored, if there is one."
+    nets = [learner.model, learner.scored_model][:1 + (learner.scored_model is not learner.model)]
+    return [v for net in nets for v in net.state_dict().values()]
+
+def _forget_batches(learner, n):
+    "Take the last `n` batches out of the epoch's sums: what they measured is no number."
+    left = len(learner._sums["n"]) - n
+    for noted in learner._sums.values(): del noted[left:]
+    for name in ("lr", "momentum"):
+        noted = learner.history._steps[name]
+        del noted[len(noted) - n:]
+    learner._settled = min(learner._settled, left)
 
 def first_bad_layer(
     learner,  # a Learner with a batch in `xb`
@@ -790,8 +805,8 @@ def _tensors_stay(optimizer):
 @patch
 def _score_at_early_end(self: Learner):
     "Score the test set after all, where a callback ended training between two epochs."
-    if self.batch or self.interrupted or not self.stopping or "test_loss" in self.history[-1]:
-        return
+    if self.batch or self.interrupted or not self.stopping or not self.history: return
+    if "test_loss" in self.history[-1]: return
     if self.loaders.test is not None:
         self.history[-1] |= {f"test_{k}": v for k, v in self.evaluate("test").items()}
 
@@ -877,14 +892,16 @@ def _died_with_workers(self: Learner, error):
 
 @contextmanager
 def _deterministic(on):
-    "Inside, torch refuses operations that are not repeatable; afterwards all is as before."
+    """Inside, torch refuses operations that are not repeatable; afterwards it is as before, but
+    for CUBLAS_WORKSPACE_CONFIG, which cuBLAS reads once only."""
     if on: os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    warn = torch.is_deterministic_algorithms_warn_only_enabled()
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if on: torch.use_deterministic_algorithms(True)
     torch.backends.cudnn.benchmark = not on
     try: yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
+        torch.use_deterministic_algorithms(before[0], warn_only=warn)
         torch.backends.cudnn.benchmark = before[1]
 
 # %% ../nbs/06_train.ipynb #c18b978f

@@ -258,10 +258,9 @@ def _refresh(self: Explorer):
         self._page.clear()
         self._page.set_size_inches(self._shape())
         self._page.set_dpi(100 if self._widget is None else 130)
-        self.result = self._paint(self._page)
-        page = io.BytesIO()
+        result, page = self._paint(self._page), io.BytesIO()
         self._page.savefig(page, format="png", pil_kwargs=dict(compress_level=3))
-        self.png = page.getvalue()
+        self.result, self.png = result, page.getvalue()  # both or neither
 
 @patch
 def _show(self: Explorer):
@@ -708,7 +707,7 @@ def _say(figure, text):
 # %% ../nbs/09_widgets.ipynb #a4cd6283
 class TrainingDashboard(Callback):
     "Live curves, rate and speed of a training, and a button that stops and saves it."
-    order, main_only = 95, True
+    order = 95
 
     def __init__(
         self,
@@ -725,9 +724,10 @@ class TrainingDashboard(Callback):
         self._learner, self._running, self._pressed = learner, True, False
         self._images, self._since, self._began = 0, time.perf_counter(), time.perf_counter()
         self._next, self._message, self._speed, self._first = 0.0, "", 0.0, self._progress()
-        if _somebody_there(): self._open()
+        if _somebody_there() and not learner.rank: self._open()
 
     def after_batch(self, learner):  # the Learner that trains
+        if learner.rank: return
         self._images += len(learner.yb) * learner.world
         now = time.perf_counter()
         if now < self._next: return
@@ -737,16 +737,26 @@ class TrainingDashboard(Callback):
         self._next = self._since + max(self.every, 50 * (self._since - now))
 
     def after_fit(self, learner):  # the Learner that trains
-        self._running = False
-        kept = [c.folder for c in learner.callbacks if isinstance(c, Checkpoint)]
-        if (self._pressed or learner.interrupted) and not kept:
-            write_checkpoint(learner.state_dict(), self.folder / "last.ckpt")
-            kept = [self.folder]
+        self._running, torn = False, learner._in_step
+        kept = [c.folder for c in learner.callbacks if isinstance(c, Checkpoint) and not torn]
+        if learner._anyone(self._pressed or learner.interrupted) and not (kept or torn):
+            state = learner.state_dict()  # which every process must ask for
+            if not learner.rank: kept = self._save(state)
+        if learner.rank: return
         self._message = self._farewell(learner, kept)
         self._refresh()
         if self._widget is None and _in_kernel() and not _somebody_there(): _display(self)
 
 # %% ../nbs/09_widgets.ipynb #3c330f46
+@patch
+def _save(self: TrainingDashboard, state):
+    "Where the state was written; a disk that is full or gone costs no more than the file."
+    try: write_checkpoint(state, self.folder / "last.ckpt")
+    except OSError as error:
+        warnings.warn(f"TrainingDashboard: cannot write ({error})", stacklevel=4)
+        return []
+    return [self.folder]
+
 @patch
 def _progress(self: TrainingDashboard):
     "How far the training is, in epochs."
@@ -762,7 +772,7 @@ def _look(self: TrainingDashboard):
 @patch
 def _farewell(self: TrainingDashboard, learner, kept):
     "What there is to say at the end."
-    if not learner.stopping: return f"finished: {learner.epoch} epochs"
+    if not learner.stopping: return f"finished: {learner.epoch} epoch{'s' * (learner.epoch != 1)}"
     where = f"after epoch {learner.epoch}"
     if learner.batch: where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}"
     saved = f"; saved in {kept[0]}; learner.fit() goes on" if kept else ""
