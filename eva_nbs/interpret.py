@@ -149,7 +149,8 @@ def _made_from(model, data, stats, precision, device=None):
     device = device or next(model.parameters(), data.images).device
     precision = pick_precision(precision, device)
     seen = _checksum([*model.state_dict().values(), data.images, data.labels])
-    text = f"{seen:08x} {tuple(stats.mean)} {tuple(stats.std)} {precision.name}"
+    built = zlib.crc32(repr((model, *model.state_dict())).encode())  # layers that hold no weights
+    text = f"{seen:08x} {built:08x} {tuple(stats.mean)} {tuple(stats.std)} {precision.name}"
     return text, precision
 
 def _remembered(model, key, compute):

@@ -421,7 +421,7 @@ def plot_randomisation(
     for (name, column), colour in zip(table.items(), plt.get_cmap("tab10").colors):
         ax.plot(range(len(table)), column, "o-", ms=4, color=colour, label=name)
     ax.axhline(0, color=COLORS["muted"], lw=1)
-    ax.set_xticks(range(len(table)), table.index)
+    ax.set_xticks(range(len(table)), table.index, rotation=25, ha="right")
     ax.set(xlabel="random weights in …", ylabel="rank correlation with\nthe intact model's maps",
            ylim=(-0.35, 1.05))
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
