@@ -223,7 +223,7 @@ def read_curve(
     clear = bool(curve[: floor + 1].max() - curve[floor] > 5 * _noise_left(losses, sigma))
     if not (clear or seen): return _guess(lrs, "no clear fall", _advice(clear, seen))
     point, reason = _point(lrs, curve, end)
-    again = resample(lrs, capped, sigma)  # smoothed twice, so shifted as a whole: their spread counts
+    again = resample(lrs, capped, sigma)  # smoothed twice, so shifted: only their spread counts
     low, high = (float(q) for q in np.quantile(again * point / np.median(again), [0.1, 0.9]))
     begin = min(_begin(lrs, curve, end), point)
     return Reading(point, begin, end, min(low, point), max(high, point), reason,

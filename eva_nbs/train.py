@@ -223,13 +223,13 @@ class Progress(Callback):
     def before_epoch(self, learner):  # the Learner that trains
         self._first, self._from = time.perf_counter(), learner.batch
         watched = self.show == "bar" or self.show == "auto" and _somebody_watches()
+        watched = watched and not os.environ.get("TQDM_DISABLE")  # which tqdm.notebook ignores
         self._next = self._first + (2 if self.show == "auto" else 0.5) if watched else math.inf
 
     def _open(self, learner):
         self._bar = _tqdm()(total=len(learner.loaders.train), initial=self._from, leave=False,
                             delay=1e-9, mininterval=0, miniters=1, smoothing=0, unit="batch",
                             dynamic_ncols=True, desc=f"epoch {learner.epoch + 1}/{learner.until}")
-        if self._bar.disable: return  # by the environment variable TQDM_DISABLE
         self._bar.start_t -= time.perf_counter() - self._first
 
     def after_batch(self, learner):  # the Learner that trains
