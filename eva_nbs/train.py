@@ -382,7 +382,7 @@ class Learner:
         schedule: Schedule | None = None,  # None: one cycle up to the optimizer's rate
         callbacks=(),  # one Callback or several; Progress and StopOnNaN are there unless replaced
         precision: str = "auto",  # auto, fp32, bf16 or fp16
-        compile="auto",  # auto (as measured to be faster), False, True or a torch.compile mode
+        compile="auto",  # auto (False, as was measured), False, True or a torch.compile mode
         seed: int = 0,  # of dropout and whatever else draws random numbers in training
         device=None,  # None for the loaders' device
         deterministic: bool = False,  # True: refuse operations whose result varies from run to run
