@@ -523,7 +523,8 @@ def _part(model, xb, target, layers, method):
 def _notes(layers, chosen, shapes, size, method):
     "What a reader of the maps should know; a warning, too, if a map is smaller than 4×4."
     large = min(shapes[layers[0]]) >= 4
-    why = "the deepest with a map of 4×4 or more" if large else "no map has 4×4, this is the largest"
+    why = ("the deepest with a map of 4×4 or more" if large
+           else "no map has 4×4, this is the largest")
     notes = [f"layer {layers[0]} was chosen: {why}"] if chosen else []
     advice = "" if chosen else " Name an earlier layer, or leave the choice open (layers=None)."
     for name in layers:
@@ -531,7 +532,8 @@ def _notes(layers, chosen, shapes, size, method):
         if min(h, w) < 4:
             notes.append(f"the map of {name} has only {h}×{w} positions for "
                          f"{size[0]}×{size[1]} pixels")
-            warnings.warn(f"grad_cam: {notes[-1]}; it shows next to nothing.{advice}", stacklevel=3)
+            warnings.warn(f"grad_cam: {notes[-1]}; it shows next to nothing.{advice}",
+                          stacklevel=3)
     if method == "eigencam": notes.append("Eigen-CAM does not look at the class")
     return tuple(notes)
 
