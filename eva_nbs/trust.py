@@ -263,13 +263,15 @@ def plot_curves(
     xlabel: str = "fraction of the pixels changed",  # under the axis
     ylabel: str = "probability, mean over images",  # beside the axis
 ):  # the Axes
-    "Mean curves with a band of two standard errors, and their areas in the legend."
+    "Mean curves with a band of two standard errors; the areas of whole ones in the legend."
     check_kind("curves", curves, dict, "name → (fractions [S], values [N, S])")
     ax = new_axes(ax)
     colours = list(plt.get_cmap("tab10").colors)
     for (name, (x, y)), colour in zip(curves.items(), colours):
         mean, error = y.mean(0), y.std(0) / len(y) ** 0.5
-        ax.plot(x, mean, color=colour, label=f"{name}: area {curve_area(x, y).mean():.2f}")
+        whole = (x[0], x[-1]) == (0, 1)
+        area = f": area {curve_area(x, y).mean():.2f}" if whole else ""
+        ax.plot(x, mean, color=colour, label=name + area)
         ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.15, lw=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.legend(fontsize=7, framealpha=0.5)
