@@ -298,6 +298,7 @@ def _multiplies_bf16_faster(facts):
     return "avx512_bf16" in flags and facts.get("vendor_id") != "GenuineIntel"
 
 def _has_fast_bf16(device):
+    "Whether training in bfloat16 is the faster way there."
     if device.type == "cuda": return torch.cuda.get_device_capability(device) >= (8, 0)
     return device.type == "cpu" and _multiplies_bf16_faster(_processor())
 

@@ -515,7 +515,8 @@ def train(
     "Train to the end, from wherever the run stands; then write metrics, figures and the report."
     _check_can_go_on(self.folder)
     splits = self.load_splits()
-    if rank == 0: print(*splits.remarks(), sep="\n", end="\n" * bool(splits.remarks()), flush=True)
+    for remark in splits.remarks():
+        if rank == 0: print(remark, flush=True)
     learner = self.make_learner(splits, rank, world_size)
     if learner.epoch < self.recipe.epochs:
         if rank == 0: _tell_place(learner, self), self.note_start(learner)

@@ -339,7 +339,7 @@ class StopOnNaN(Callback):
 
 def _all_weights(learner):
     "Weights and buffers of the net, and of the average of it that is scored, if there is one."
-    nets = [learner.model, learner.scored_model][:1 + (learner.scored_model is not learner.model)]
+    nets = dict.fromkeys([learner.model, learner.scored_model])  # mostly the same one
     return [v for net in nets for v in net.state_dict().values()]
 
 def _forget_batches(learner, n):
