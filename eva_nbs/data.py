@@ -831,8 +831,8 @@ def _halve(data, test, seed):
     part = torch.zeros(len(data), dtype=torch.bool)
     part[_stratified(data.labels, max(1, round(test * len(data))), seed)] = True
     train, held = data.subset(~part), data.subset(part)
-    note = (f"There is one folder only: {len(held):,} of its {len(data):,} images, drawn with "
-            f"seed {seed}, are the test set.")
+    note = (f"There are no train and test folders: {len(held):,} of the {len(data):,} images, "
+            f"drawn with seed {seed}, are the test set.")
     return Splits(replace(train, name=f"{data.name} train"),
                   replace(held, name=f"{data.name} test"), name=data.name, note=note)
 

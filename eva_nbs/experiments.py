@@ -950,11 +950,18 @@ def new_run(
     base, data = find_recipe(recipe), None if data is None else str(data)
     asked = dict(data=data, seed=seed, subset=subset, size=size, engine=engine, precision=precision)
     config = _settings(recipe) | {k: v for k, v in asked.items() if v is not None}
-    _check_config(**config)
+    _check_config(**config), _check_place(out, config["data"])
     adapted, words = base.adapted(**changes), _as_words(changes | config)
     adapted.make_schedule(1e-3, 1e-2)  # refuses what cannot be built
     return Run.create(adapted, out, command=f"eva_train {shlex.quote(str(recipe))} {words}",
                       **config)
+
+def _check_place(out, data):
+    "Refuse a place for runs that the data would take for a class."
+    if data in NAMED_DATA or not isinstance(out, (str, Path)): return
+    place, folder = Path(out).resolve(), Path(data).resolve()
+    if folder not in place.parents or (folder / "train").is_dir(): return
+    raise refuse("out", out, f"a folder outside the data, {data}", "Choose another --out.")
 
 def _settings(recipe):
     "What is trained on, where nothing else is asked for: as the run did, or the defaults."
