@@ -37,8 +37,8 @@ from safetensors.torch import load_file, save
 from tqdm import tqdm
 
 from .core import (
-    EvaError, atomic_write, check_choice, check_number, check_picture, command, hash_u64,
-    hash_uniform, plain_text, refuse)
+    EvaError, atomic_write, check_choice, check_kind, check_number, check_picture, command,
+    hash_u64, hash_uniform, plain_text, refuse)
 
 # %% ../nbs/01_data.ipynb #6818c663
 @dataclass(frozen=True, eq=False)
@@ -93,11 +93,10 @@ def _check_images(x):
                  "Floats: (255 * x).round().to(torch.uint8); NCHW: x.permute(0, 2, 3, 1).")
 
 
-def _check_kind(name, value, kind):
-    "Refuse what is no `kind` of ours, where only that can do."
-    if not isinstance(value, kind):
-        allowed = f"an object of the class {kind.__name__}"
-        raise refuse(name, _describe(value), allowed, "`load_data` returns Splits of ImageData.")
+def _check_ours(name, value, kind):
+    "Refuse what is no `kind` of ours."
+    check_kind(name, value, kind, f"an object of the class {kind.__name__}",
+               "`load_data` returns Splits of ImageData.")
 
 
 def _check_labels(y, n, classes):
@@ -167,7 +166,7 @@ def pixel_counts(
     for images in data:
         images = images.images if isinstance(images, ImageData) else images
         whole = isinstance(images, (torch.Tensor, np.ndarray))
-        if not whole and not hasattr(images, "__iter__"): _check_kind("images", images, ImageData)
+        if not whole and not hasattr(images, "__iter__"): _check_ours("images", images, ImageData)
         for batch in [images] if whole else images: _count(np.asarray(batch), counts)
     return counts
 
@@ -214,7 +213,7 @@ class Splits:
     note: str = ""  # what was decided while loading, for the user to know
 
     def __post_init__(self):
-        for name in ("train", "test"): _check_kind(name, getattr(self, name), ImageData)
+        for name in ("train", "test"): _check_ours(name, getattr(self, name), ImageData)
         want = self.train.size, self.train.classes
         for part in self.parts().values():
             if (part.size, part.classes) != want:
@@ -496,7 +495,7 @@ def show_classes(
     scale: float = 0.7,  # width of a picture in inches
 ) -> np.ndarray:  # Axes [classes, n]; for a single class [n]
     "A few pictures of each class, a row for each, or a gallery of one class."
-    _check_kind("data", data, ImageData)
+    _check_ours("data", data, ImageData)
     names = [classes] if isinstance(classes, str) else list(classes or data.classes)
     for name in names: check_choice("class", name, data.classes)
     picked = [_shuffled(data.labels == data.classes.index(c), seed)[:n] for c in names]
@@ -583,12 +582,77 @@ class Listing:
         return [(s, c, f) for s, classes in self.splits.items()
                 for c, files in classes.items() for f in files]
 
-# %% ../nbs/01_data.ipynb #245a73f0
+# %% ../nbs/01_data.ipynb #733687be
+def _walk(root, inside, found, marks, odd, above=()):
+    "For every folder append (path, names of its files), and for every file its size and times."
+    here = os.stat(f"{root}/{inside}")
+    above, rows, deeper = {*above, (here.st_dev, here.st_ino)}, [], []
+    for entry in os.scandir(f"{root}/{inside}"):
+        about = _about(entry)
+        if stat.S_ISREG(about.st_mode) or stat.S_ISLNK(about.st_mode):
+            rows.append((entry.name, about.st_size, about.st_mtime_ns, about.st_ctime_ns))
+            continue
+        endless = not stat.S_ISDIR(about.st_mode) or (about.st_dev, about.st_ino) in above
+        (odd if endless else deeper).append(f"{inside}/{entry.name}" if inside else entry.name)
+    names, *columns = zip(*sorted(rows)) if rows else ((),)
+    found.append((inside, names))
+    for column in columns: marks.extend(column)
+    for path in sorted(deeper): _walk(root, path, found, marks, odd, above)
+
+
+def _about(entry):
+    "What the system knows of a file; of the link itself where it leads nowhere, or in a circle."
+    try: return entry.stat()
+    except OSError: return entry.stat(follow_symlinks=False)
+
+# %% ../nbs/01_data.ipynb #227e2522
 _SPLITS = dict(train="train", training="train", test="test", testing="test",
                valid="valid", val="valid", validation="valid")
 _DROPPINGS = ("thumbs.db", "desktop.ini", "__macosx")
 
 
+def _is_hidden(name): return name.startswith(".") or name.lower() in _DROPPINGS
+
+
+def _shown(path):
+    "A name fit to be printed and saved: bytes that are no UTF-8 become backslash escapes."
+    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _class_folders(root):
+    "Folder of each class → (split, class), also for empty ones."
+    visible = lambda d: sorted(f.name for f in d.iterdir() if f.is_dir() and not _is_hidden(f.name))
+    named = [f for f in visible(root) if f.lower() in _SPLITS]
+    if len({_SPLITS[f.lower()] for f in named}) < len(named):
+        raise refuse("data", ", ".join(named), "one folder for each split",
+                     "Two of these mean the same: merge or rename them.")
+    if not named: return {f: ("all", _shown(f)) for f in visible(root)}
+    return {f"{s}/{c}": (_SPLITS[s.lower()], _shown(c)) for s in named for c in visible(root / s)}
+
+# %% ../nbs/01_data.ipynb #27de1a0a
+def _home(folder, folders):
+    "(split, class) that a folder belongs to, or hidden, or None."
+    parts = folder.split("/")
+    if any(map(_is_hidden, parts)): return "hidden"
+    return next((folders[f] for n in (1, 2) if (f := "/".join(parts[:n])) in folders), None)
+
+
+def _sort_files(found, folders):
+    "Images by split and class; files that belong to none; hidden files."
+    there = {split for split, _ in folders.values()}
+    order = [s for s in ("train", "valid", "test", "all") if s in there]
+    splits = {s: {c: [] for t, c in folders.values() if t == s} for s in order}
+    others, hidden = [], []
+    for folder, names in found:
+        home, start = _home(folder, folders), f"{folder}/" if folder else ""
+        images = splits[home[0]][home[1]] if isinstance(home, tuple) else others
+        for name in names:
+            hide = home == "hidden" or name[0] == "."
+            if not hide and name.lower().endswith(EXTENSIONS): images.append(start + name)
+            else: (hidden if hide or _is_hidden(name) else others).append(start + name)
+    return splits, tuple(others), tuple(hidden)
+
+# %% ../nbs/01_data.ipynb #add104e4
 def list_images(
     path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or just <class>/*
 ) -> Listing:  # of everything in it
@@ -620,71 +684,6 @@ def _folder(path):
 def _hash(*parts):
     text = "\0".join(parts).encode("utf-8", "surrogateescape")
     return hashlib.blake2b(text, digest_size=16).hexdigest()
-
-
-def _walk(root, inside, found, marks, odd, above=()):
-    "For every folder append (path, names of its files), and for every file its size and times."
-    here = os.stat(f"{root}/{inside}")
-    above, rows, deeper = {*above, (here.st_dev, here.st_ino)}, [], []
-    for entry in os.scandir(f"{root}/{inside}"):
-        about = _about(entry)
-        if stat.S_ISREG(about.st_mode) or stat.S_ISLNK(about.st_mode):
-            rows.append((entry.name, about.st_size, about.st_mtime_ns, about.st_ctime_ns))
-            continue
-        endless = not stat.S_ISDIR(about.st_mode) or (about.st_dev, about.st_ino) in above
-        (odd if endless else deeper).append(f"{inside}/{entry.name}" if inside else entry.name)
-    names, *columns = zip(*sorted(rows)) if rows else ((),)
-    found.append((inside, names))
-    for column in columns: marks.extend(column)
-    for path in sorted(deeper): _walk(root, path, found, marks, odd, above)
-
-
-def _about(entry):
-    "What the system knows of a file; of the link itself where it leads nowhere, or in a circle."
-    try: return entry.stat()
-    except OSError: return entry.stat(follow_symlinks=False)
-
-
-def _shown(path):
-    "A name fit to be printed and saved: bytes that are no UTF-8 become backslash escapes."
-    return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
-def _is_hidden(name): return name.startswith(".") or name.lower() in _DROPPINGS
-
-
-def _class_folders(root):
-    "Folder of each class → (split, class), also for empty ones."
-    visible = lambda d: sorted(f.name for f in d.iterdir() if f.is_dir() and not _is_hidden(f.name))
-    named = [f for f in visible(root) if f.lower() in _SPLITS]
-    if len({_SPLITS[f.lower()] for f in named}) < len(named):
-        raise refuse("data", ", ".join(named), "one folder for each split",
-                     "Two of these mean the same: merge or rename them.")
-    if not named: return {f: ("all", _shown(f)) for f in visible(root)}
-    return {f"{s}/{c}": (_SPLITS[s.lower()], _shown(c)) for s in named for c in visible(root / s)}
-
-
-def _sort_files(found, folders):
-    "Images by split and class; files that belong to none; hidden files."
-    there = {split for split, _ in folders.values()}
-    order = [s for s in ("train", "valid", "test", "all") if s in there]
-    splits = {s: {c: [] for t, c in folders.values() if t == s} for s in order}
-    others, hidden = [], []
-    for folder, names in found:
-        home, start = _home(folder, folders), f"{folder}/" if folder else ""
-        images = splits[home[0]][home[1]] if isinstance(home, tuple) else others
-        for name in names:
-            hide = home == "hidden" or name[0] == "."
-            if not hide and name.lower().endswith(EXTENSIONS): images.append(start + name)
-            else: (hidden if hide or _is_hidden(name) else others).append(start + name)
-    return splits, tuple(others), tuple(hidden)
-
-
-def _home(folder, folders):
-    "(split, class) that a folder belongs to, or hidden, or None."
-    parts = folder.split("/")
-    if any(map(_is_hidden, parts)): return "hidden"
-    return next((folders[f] for n in (1, 2) if (f := "/".join(parts[:n])) in folders), None)
 
 # %% ../nbs/01_data.ipynb #33680102
 def cache_folder() -> Path:  # $EVA_CACHE, or else eva_nbs in the user's cache folder
@@ -770,6 +769,59 @@ def _stratified(labels, n, seed):
     drawn = [_shuffled(labels == k, seed)[:m] for k, m in enumerate(shares.tolist())]
     return torch.cat(drawn).sort().values
 
+# %% ../nbs/01_data.ipynb #6fcfb0ae
+def _halve(data, test, seed):
+    "Train and test from one split, stratified."
+    part = torch.zeros(len(data), dtype=torch.bool)
+    part[_stratified(data.labels, max(1, round(test * len(data))), seed)] = True
+    train, held = data.subset(~part), data.subset(part)
+    note = (f"There are no train and test folders: {len(held):,} of the {len(data):,} images, "
+            f"drawn with seed {seed}, are the test set.")
+    return Splits(replace(train, name=f"{data.name} train"),
+                  replace(held, name=f"{data.name} test"), name=data.name, note=note)
+
+# %% ../nbs/01_data.ipynb #4a0f814b
+def _class_names(listing):
+    "The classes of the first split. None may be empty, and the others may have no other ones."
+    first, names = next(iter(listing.splits.items()))
+    for split, classes in listing.splits.items():
+        for c, files in classes.items():
+            if not files:
+                where = c if split == "all" else f"{split}/{c}"
+                raise refuse(f"class folder {where}", "no image", ", ".join(EXTENSIONS),
+                             "Fill or remove the folder.")
+            if c not in names:
+                raise refuse(f"class {c} of {split}", f"a class that {first} has not",
+                             ", ".join(names), "Every class must be trained on.")
+    return tuple(names)
+
+
+_CIFAR10 = set("airplane automobile bird cat deer dog frog horse ship truck".split())
+
+def _data_name(listing):
+    "The folder's name; but CIFAR-10 as JPEG files is no longer the original, and says so."
+    sizes = {split: sum(map(len, found.values())) for split, found in listing.splits.items()}
+    same = all(set(found) == _CIFAR10 for found in listing.splits.values())
+    if same and sizes == dict(train=50_000, test=10_000):
+        lossy = any(f.lower().endswith((".jpg", ".jpeg")) for *_, f in listing.files)
+        if lossy: return "CIFAR-10 (JPEG copy)"
+    return _shown(listing.root.resolve().name)
+
+# %% ../nbs/01_data.ipynb #2f066fed
+def _pixels(listing, size, cache, progress):
+    "All images of a listing, uint8 [N, H, W, 3], from the cache where they are in it."
+    paths = lambda: [listing.root / f for *_, f in listing.files]
+    digest = lambda: _hash("images 1", str(size), *_each(_digest, paths(), "reading", progress))
+    make = lambda: dict(images=_decode(paths(), size, progress))
+    settled = listing.newest < time.time_ns() - 2_000_000_000  # older than any clock's tick
+    fingerprint = _hash(listing.fingerprint, str(size)) if settled else None
+    return cached_tensors(fingerprint, digest, make, cache)["images"]
+
+
+def _digest(path):
+    try: return hashlib.blake2b(_contents(path), digest_size=16).hexdigest()
+    except OSError as e: return str(e)
+
 # %% ../nbs/01_data.ipynb #ae84a947
 def load_folder(
     path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or just <class>/*
@@ -798,58 +850,6 @@ def load_folder(
     if "train" not in parts:
         raise refuse("data", f"{path} with {', '.join(parts)}", "a train folder", "Name it train.")
     return Splits(**parts, name=name, note=note)
-
-
-_CIFAR10 = set("airplane automobile bird cat deer dog frog horse ship truck".split())
-
-def _data_name(listing):
-    "The folder's name; but CIFAR-10 as JPEG files is no longer the original, and says so."
-    sizes = {split: sum(map(len, found.values())) for split, found in listing.splits.items()}
-    same = all(set(found) == _CIFAR10 for found in listing.splits.values())
-    if same and sizes == dict(train=50_000, test=10_000):
-        lossy = any(f.lower().endswith((".jpg", ".jpeg")) for *_, f in listing.files)
-        if lossy: return "CIFAR-10 (JPEG copy)"
-    return _shown(listing.root.resolve().name)
-
-def _class_names(listing):
-    "The classes of the first split. None may be empty, and the others may have no other ones."
-    first, names = next(iter(listing.splits.items()))
-    for split, classes in listing.splits.items():
-        for c, files in classes.items():
-            if not files:
-                where = c if split == "all" else f"{split}/{c}"
-                raise refuse(f"class folder {where}", "no image", ", ".join(EXTENSIONS),
-                             "Fill or remove the folder.")
-            if c not in names:
-                raise refuse(f"class {c} of {split}", f"a class that {first} has not",
-                             ", ".join(names), "Every class must be trained on.")
-    return tuple(names)
-
-
-def _halve(data, test, seed):
-    "Train and test from one split, stratified."
-    part = torch.zeros(len(data), dtype=torch.bool)
-    part[_stratified(data.labels, max(1, round(test * len(data))), seed)] = True
-    train, held = data.subset(~part), data.subset(part)
-    note = (f"There are no train and test folders: {len(held):,} of the {len(data):,} images, "
-            f"drawn with seed {seed}, are the test set.")
-    return Splits(replace(train, name=f"{data.name} train"),
-                  replace(held, name=f"{data.name} test"), name=data.name, note=note)
-
-
-def _pixels(listing, size, cache, progress):
-    "All images of a listing, uint8 [N, H, W, 3], from the cache where they are in it."
-    paths = lambda: [listing.root / f for *_, f in listing.files]
-    digest = lambda: _hash("images 1", str(size), *_each(_digest, paths(), "reading", progress))
-    make = lambda: dict(images=_decode(paths(), size, progress))
-    settled = listing.newest < time.time_ns() - 2_000_000_000  # older than any clock's tick
-    fingerprint = _hash(listing.fingerprint, str(size)) if settled else None
-    return cached_tensors(fingerprint, digest, make, cache)["images"]
-
-
-def _digest(path):
-    try: return hashlib.blake2b(_contents(path), digest_size=16).hexdigest()
-    except OSError as e: return str(e)
 
 # %% ../nbs/01_data.ipynb #1261fe2a
 def _fetch(name, root, download):
@@ -970,7 +970,7 @@ def split_valid(
     seed: int = 0,  # another seed, other images
 ) -> Splits:  # the same test images; train and valid are what was train
     "Cut a stratified validation split from the training images."
-    _check_kind("splits", splits, Splits)
+    _check_ours("splits", splits, Splits)
     if splits.valid is not None:
         raise refuse("splits", f"{len(splits.valid)} validation images",
                      "a data set without any", "Use the ones there are.")
@@ -998,7 +998,7 @@ def subset(
     classes=None,  # names of the classes to keep, numbered anew in this order; None: all
 ) -> ImageData:  # in the order they had
     "A stratified part of some images: by count, by fraction, by class."
-    _check_kind("data", data, ImageData)
+    _check_ours("data", data, ImageData)
     if classes is not None:
         data = _only(data, [classes] if isinstance(classes, str) else list(classes))
     return data.subset(_stratified(data.labels, _how_many(n, len(data)), seed))
@@ -1019,7 +1019,7 @@ def with_label_noise(
     kind: str = "uniform",  # wrong how: "uniform" (any other class) or "next" (the class after it)
 ) -> ImageData:  # the same images; compare `labels` with the old ones to see which are wrong
     "Exactly so many wrong labels."
-    _check_kind("data", data, ImageData)
+    _check_ours("data", data, ImageData)
     check_number("fraction", fraction, low=0, high=1)
     check_choice("kind", kind, ["uniform", "next"])
     if data.num_classes < 2: raise refuse("data", "one class", "at least two, to be confused")
@@ -1037,7 +1037,7 @@ def imbalanced(
     kind: str = "tail",  # how: "tail" (by a constant factor) or "step" (the later half at once)
 ) -> ImageData:  # fewer images, in the order they had
     "Thin out the classes, the later ones more."
-    _check_kind("data", data, ImageData)
+    _check_ours("data", data, ImageData)
     check_number("ratio", ratio, low=1)
     check_choice("kind", kind, ["tail", "step"])
     k, last = torch.arange(data.num_classes, dtype=torch.float64), max(data.num_classes - 1, 1)
