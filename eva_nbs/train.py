@@ -306,13 +306,13 @@ class StopOnNaN(Callback):
         self._good = None
 
     def before_fit(self, learner):  # the Learner that trains
-        self._every = self.every or (1 if learner.device.type == "cpu" else 50)
-        self._good, self._since = None, 0
+        self._every, self._good = self.every or (1 if learner.device.type == "cpu" else 50), None
+        self._keep(learner)
 
     def after_loss(self, learner):  # the Learner that trains
         if learner.batch % self._every and learner.batch + 1 < len(learner.loaders.train): return
         if not math.isfinite(learner.loss.item()): self._give_up(learner)
-        if self._good is None or self._since >= self.keep_every: self._keep(learner)
+        if self._since >= self.keep_every: self._keep(learner)
         self._since += self._every
 
     @torch.no_grad()
@@ -327,9 +327,8 @@ class StopOnNaN(Callback):
         first = next(i for i, v in enumerate(losses) if not math.isfinite(v))
         batch = learner.batch + 2 - len(losses) + first
         where, rate = first_bad_layer(learner), learner.optimizer.param_groups[0]["lr"]
-        if self._good is not None:
-            for v, good in zip(_all_weights(learner), self._good): v.copy_(good)
-            learner.optimizer.state.clear()
+        for v, good in zip(_all_weights(learner), self._good): v.copy_(good)
+        learner.optimizer.state.clear()
         _forget_batches(learner, len(losses) - 1 - first)
         raise Diverged(
             f"loss: received {losses[-1]} in epoch {learner.epoch + 1}, batch {batch}, "
@@ -662,7 +661,7 @@ def _finish_epoch(self: Learner):
                train_accuracy=sum(sums["correct"]) / n)
     for part in self._parts_to_score():
         row |= {f"{part}_{k}": v for k, v in self.evaluate(part).items()}
-    row |= dict(lr=float(self.optimizer.param_groups[0]["lr"]),
+    row |= dict(lr=self.history._steps["lr"][-1],  # of the last batch; the next one's is set already
                 seconds=time.perf_counter() - self._started,
                 images_per_second=n / trained)
     self.history._steps["loss"] += sums["loss"]
@@ -772,6 +771,7 @@ def _prepare(self: Learner):
     "Seed, schedule, wrappers and hooks: what must be there before the first batch."
     if self.epoch == self.batch == 0: self._seed_generators()
     self._build_schedule()
+    self._warn_of_end()
     if self.net is self.model: self.net = _wrap(self.model, self.device, self.world, self.compile)
     if self.world > 1: _check_processes(self.loaders.train, self.rank, self.world)
     mine = [c for c in self.callbacks if self.rank == 0 or not c.main_only]
@@ -793,6 +793,15 @@ def _build_schedule(self: Learner):
         self.schedule = one_cycle(peak, epochs=epochs, peak_epoch=epochs / 4)
     steps = -(-len(self.loaders.train) // self.accumulate)
     with _tensors_stay(self.optimizer): self.scheduler = self.schedule(self.optimizer, steps)
+
+@patch
+def _warn_of_end(self: Learner):
+    "Say so where training goes on behind the end of a schedule that ends."
+    name, end = self.schedule.name, self.schedule.epochs
+    if self.rank or name not in ("one_cycle", "cosine") or self.until <= end: return
+    warnings.warn(f"schedule: {name} ends after epoch {end}; training up to {self.until} goes on at "
+                  "its last rate. For a new cycle make a new Learner around the model.",
+                  stacklevel=4)
 
 @contextmanager
 def _tensors_stay(optimizer):
@@ -926,10 +935,11 @@ def lr_find(
     self: Learner,
     **options,  # passed on to `eva_nbs.lr_finder.lr_find`
 ):  # an LRFind, with `lr_min`, `lr_max` and `plot`
-    "An LR range test with this model, loss, optimizer, data and precision."
+    """An LR range test with this model, loss, optimizer, data, precision and batches per step.
+    What other callbacks do to the gradient (`L1`, `GradClip`) is no part of it."""
     optimizer = self.make_optimizer(self.model.parameters())
-    return _lr_find(self.model, self.loss_func, optimizer, self.loaders.train,
-                    **{"precision": self.precision.name} | options)
+    mine = dict(precision=self.precision.name, accumulate=self.accumulate)
+    return _lr_find(self.model, self.loss_func, optimizer, self.loaders.train, **mine | options)
 
 # %% ../nbs/06_train.ipynb #559d8675
 def _place(name, path, folder=False):
@@ -1013,7 +1023,8 @@ def _is_state(state):
 
 @patch
 def state_dict(self: Learner) -> dict:  # plain values and tensors only
-    "All that decides how training goes on. Take it between batches, in every process."
+    """All that decides how training goes on. Take it between batches, in every process.
+    As everywhere in torch, its tensors are the live ones: clone what must not change."""
     self._settle()
     elapsed = time.perf_counter() - self._started if self.batch else 0.0
     rng, *others = self._all_generators()
@@ -1023,10 +1034,10 @@ def state_dict(self: Learner) -> dict:  # plain values and tensors only
                 scaler=self.scaler.state_dict(),
                 schedule=self.schedule and self.schedule.to_dict(),
                 scheduler=self.scheduler and _plain_state(self.scheduler),
-                rng=rng, others=others, sums=self._sums,
-                rows=list(self.history), steps=self.history._steps,
+                rng=rng, others=others, sums=copy.deepcopy(self._sums),
+                rows=copy.deepcopy(list(self.history)), steps=copy.deepcopy(self.history._steps),
                 callbacks=[[type(c).__name__, c.state_dict()] for c in self.callbacks],
-                data=_data_dict(self), versions=versions())
+                data=_data_dict(self), per_batch=_images_per_batch(self), versions=versions())
 
 @patch
 def _all_generators(self: Learner):
@@ -1045,7 +1056,11 @@ def _data_dict(learner):
     "What must be the same for batch k to be batch k."
     loader = learner.loaders.train
     return dict(images=len(loader.data), checksum=getattr(loader.data, "checksum", None),
-                batch=loader.batch_size * learner.world * learner.accumulate, seed=loader.seed)
+                batch=_images_per_batch(learner) * learner.accumulate, seed=loader.seed)
+
+def _images_per_batch(learner):
+    "Images that all processes together see between two counts of `batch`."
+    return learner.loaders.train.batch_size * learner.world
 
 # %% ../nbs/06_train.ipynb #0f7d1756
 @patch
@@ -1053,23 +1068,15 @@ def load_state_dict(
     self: Learner,
     state: dict,  # what `state_dict` returned
 ) -> None:
-    "Stand exactly where `state` was taken."
-    if not _is_state(state):
-        raise refuse("checkpoint", type(state).__name__, "what state_dict returned")
-    check_weights("checkpoint", state["model"], self.model.state_dict())
-    if state["data"] != _data_dict(self):
-        raise refuse("checkpoint", f"a run on {state['data']}",
-                     f"the same data and step: {_data_dict(self)}", "Make the loaders as before.")
-    if not _fits(self.optimizer, state["optimizer"]["param_groups"]):
-        raise refuse("checkpoint", "the state of another optimizer",
-                     f"that of {type(self.optimizer).__name__} with these parameters",
-                     "Make the optimizer as before.")
-    self.epoch, self.batch, self.until, self.seed = (state[k]
-                                                     for k in ("epoch", "batch", "until", "seed"))
-    self.batch = self.batch * state["data"]["batch"] // _data_dict(self)["batch"]
-    self._elapsed, self._sums = state["elapsed"], state["sums"]
+    """Stand exactly where `state` was taken. The batches may have become smaller or larger, and
+    the processes more or fewer, as long as a step still takes the same images."""
+    _check_state(self, state)
+    for name in ("epoch", "batch", "until", "seed"): setattr(self, name, state[name])
+    now = _images_per_batch(self)
+    self.batch = self.batch * state.get("per_batch", now) // now
+    self._elapsed, self._sums = state["elapsed"], copy.deepcopy(state["sums"])
     self._settled = len(self._sums["n"])
-    self.history = History(state["rows"], state["steps"])
+    self.history = History(*copy.deepcopy([state["rows"], state["steps"]]))
     if state["schedule"]: self._load_schedule(state)
     with _tensors_stay(self.optimizer): self.optimizer.load_state_dict(state["optimizer"])
     for part in ("model", "scaler"): getattr(self, part).load_state_dict(state[part])
@@ -1081,6 +1088,23 @@ def _load_generators(self: Learner, states):
     "This process's generators as they were; seeded anew if there were more or fewer processes."
     if len(states) == self.world: set_rng_state(states[self.rank])
     else: self._seed_generators()
+
+def _check_state(learner, state):
+    "Refuse the state of another run, before anything is changed."
+    if not _is_state(state):
+        raise refuse("checkpoint", type(state).__name__, "what state_dict returned")
+    check_weights("checkpoint", state["model"], learner.model.state_dict())
+    if state["data"] != _data_dict(learner):
+        raise refuse("checkpoint", f"a run on {state['data']}",
+                     f"the same data and step: {_data_dict(learner)}", "Make the loaders as before.")
+    if not _fits(learner.optimizer, state["optimizer"]["param_groups"]):
+        raise refuse("checkpoint", "the state of another optimizer",
+                     f"that of {type(learner.optimizer).__name__} with these parameters",
+                     "Make the optimizer as before.")
+    mine = learner.schedule and learner.schedule.to_dict()
+    if mine and state["schedule"] not in (None, mine):
+        raise refuse("checkpoint", f"a run with the schedule {state['schedule']}", f"{mine}",
+                     "Make the schedule as before, or leave it out: the checkpoint has it.")
 
 def _fits(optimizer, groups):
     "Whether saved parameter groups have the options and sizes of an optimizer's own."
@@ -1205,7 +1229,7 @@ class Checkpoint(_Writer):
         self.every_minutes = every_minutes
 
     def before_fit(self, learner):  # the Learner that trains
-        self._saved_at = time.monotonic()
+        self._saved_at, self._due = time.monotonic(), False
         if learner.rank == 0: self._try(self._tidy)
 
     def _tidy(self):
@@ -1213,9 +1237,10 @@ class Checkpoint(_Writer):
         for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)
 
     def after_batch(self, learner):  # the Learner that trains
-        if learner._in_step: return
         done = len(learner.history._steps["lr"])
-        if self.every_steps and done % self.every_steps == 0: self.save_last(learner)
+        if self.every_steps and done % self.every_steps == 0: self._due = True
+        if learner._in_step: return  # due or not: only whole steps are saved
+        if self._due: self.save_last(learner)
         elif self.every_minutes and (learner.world == 1 or done % 20 == 0):
             waited = time.monotonic() - self._saved_at > 60 * self.every_minutes
             if learner._anyone(waited and learner.rank == 0): self.save_last(learner)
@@ -1248,7 +1273,7 @@ class Checkpoint(_Writer):
         "Write last.ckpt now; the one before it stays as last.prev.ckpt."
         state = learner.state_dict()
         if learner.rank == 0: self._try(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
-        self._saved_at = time.monotonic()
+        self._saved_at, self._due = time.monotonic(), False
 
 def _silent(learner):
     return any(isinstance(c, Progress) and c.show == "off" for c in learner.callbacks)
