@@ -13,6 +13,7 @@ import functools
 import os
 import random
 import warnings
+import zlib
 from dataclasses import asdict, dataclass, fields
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must never ask the network
@@ -72,6 +73,11 @@ class Op:
         "Raise an `EvaError` where the op cannot work on such pixels."
 
     def _params(self, frame): return {}
+
+    def _transforms(self, frame):
+        "What albumentations has for it."
+        raise refuse("engine", f"albumentations, for {self!r}", "batched",
+                     "Leave out the transforms of albumentations, or write `_transforms(frame)`.")
 
 # %% ../nbs/02_augment.ipynb #de5b88f7
 def _bits(mask):
@@ -371,6 +377,11 @@ class Normalize(Op):
 
     def check(self, frame):  # a Frame; once is enough
         if frame.normalized: raise refuse("policy", "a second Normalize", "one Normalize")
+        flat = [name for name, s in zip(("red", "green", "blue"), frame.stats.std) if not s > 0]
+        if flat:
+            raise refuse("statistics", f"the same {' and '.join(flat)} in every pixel",
+                         "a standard deviation above 0 in each channel",
+                         "Look at the images, or leave Normalize out.")
 
     def _apply(self, x, frame):
         row = lambda v: torch.tensor(v, dtype=torch.float32, device=x.device).repeat(x.shape[2])
@@ -545,7 +556,9 @@ def slots(self: Policy) -> torch.Tensor:  # int64, one for each random number of
     for op in self.ops:
         name = type(op).__name__
         seen[name] = seen.get(name, -1) + 1
-        base = 1000 * (100 * list(_KINDS).index(name) + seen[name]) if name in _KINDS else 10**6
+        own = 1000 + zlib.crc32(name.encode())  # for an op that is not of this library
+        kind = list(_KINDS).index(name) if name in _KINDS else own
+        base = 1000 * (100 * kind + seen[name])
         numbers += [base + k for k in range(len(op.draws))]
     return torch.tensor(numbers, dtype=torch.int64)
 

@@ -455,7 +455,7 @@ def _find_and_keep(learner, recipe, path):
 def _find(learner, recipe):
     "The recipe's range test; Ctrl-C ends it for good, since half a test misleads."
     found = learner.lr_find(**dict(progress=sys.stderr.isatty()) | recipe.find_options)
-    if found.stop_reason.startswith("interrupted"): raise KeyboardInterrupt("LR range test stopped")
+    if "interrupted" in found.stop_reason: raise KeyboardInterrupt("LR range test stopped")
     return found
 
 # %% ../nbs/10_experiments.ipynb #28d510c4

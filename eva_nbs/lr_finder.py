@@ -562,7 +562,9 @@ def _count_steps(steps, epochs, loader, accumulate):
     check_number("epochs", epochs, low=0, open_low=True)
     if not hasattr(loader, "__len__"):
         raise refuse("epochs", epochs, "a loader with a length", "Give steps.")
-    return math.ceil(epochs * len(loader) / accumulate)
+    n, least = math.ceil(epochs * len(loader) / accumulate), 10 * accumulate / max(len(loader), 1)
+    if n >= 10 or not len(loader): return max(n, 10)
+    raise refuse("epochs", f"{epochs}, which makes {n} steps", f"{least:.2g} or more: 10 steps")
 
 # %% ../nbs/05_lr_finder.ipynb #b17d35b8
 def _no_losses(why):
@@ -573,10 +575,12 @@ def _no_losses(why):
     return refuse("the first loss", why, "a finite number", advice)
 
 
-def _read(lrs, runs, why, metric, sigma) -> LRFind:
-    "The result of one or more sweeps' figures."
-    n = min(map(len, runs))
+def _read(lrs, runs, ends, metric, sigma) -> LRFind:
+    "The result of one or more sweeps' figures, and of the reasons that ended them."
+    shortest = min(range(len(runs)), key=lambda k: len(runs[k]))
+    n, why = len(runs[shortest]), ends[shortest]
     if n == 0: raise _no_losses(why)
+    if len(ends) > len(runs): why += f"; sweep {len(ends)} {ends[-1]}"
     figures = np.stack([run[:n] for run in runs])  # the steps that all sweeps have reached
     curve = "training loss" if figures.shape[2] == 1 else f"validation {metric}"
     return _result(lrs[:n], figures[:, :, -1], figures[:, :, 0].mean(0), curve, why, sigma)
@@ -618,7 +622,7 @@ def lr_find(
     scaler = scaler or torch.amp.GradScaler(device.type, enabled=precision.scale)
     validate = None if valid_loader is None else lambda: evaluate_curve(
         model, loss_func, valid_loader, metric == "error", precision)
-    runs, bar = [], tqdm(total=sweeps * len(lrs), desc="LR range test", delay=2, leave=False,
+    runs, ends, bar = [], [], tqdm(total=sweeps * len(lrs), desc="LR range test", delay=2, leave=False,
                          mininterval=0.25, disable=not progress)
     for k in range(sweeps):
         rule = StopRule(stop_factor)
@@ -631,6 +635,7 @@ def lr_find(
                          validate)
             every = 1 if device.type == "cpu" else 10
             figures, why = _sweep(step, optimizer, lrs, rule, every, bar)
+        ends.append(why)
         if why.startswith("interrupted") and runs: break  # the whole sweeps are worth more
         runs.append(figures)
-    return _read(lrs, runs, why, metric, sigma)
+    return _read(lrs, runs, ends, metric, sigma)

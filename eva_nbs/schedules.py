@@ -7,6 +7,7 @@ __all__ = ['MONITORS', 'SCHEDULES', 'Schedule', 'constant', 'lr_curve', 'plot_sc
            'exp_range', 'plot_cyclic', 'plateau', 'cosine', 'step_decay', 'warmup', 'cyclic_plateau']
 
 # %% ../nbs/04_schedules.ipynb #ccda855e
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -16,7 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from fastcore.basics import patch
-from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, CyclicLR, LinearLR
+from torch.optim.lr_scheduler import ConstantLR, CyclicLR, LambdaLR, LinearLR
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, SequentialLR, StepLR
 
 from .core import COLORS, check_choice, check_kind, check_number, new_axes, refuse
@@ -327,7 +328,7 @@ MONITORS = ("valid_loss", "valid_accuracy", "train_loss", "train_accuracy")
 def _build_plateau(optimizer, steps, monitor, lr_min, lr, epochs, **options):
     _start_at(optimizer, lr)
     mode = "max" if monitor.endswith("accuracy") else "min"
-    return ReduceLROnPlateau(optimizer, mode, min_lr=lr_min, **options)
+    return ReduceLROnPlateau(optimizer, mode, min_lr=_group_rates(optimizer, lr_min), **options)
 
 # %% ../nbs/04_schedules.ipynb #b12d941b
 def _check_plateau(factor, patience, threshold, monitor, cooldown):
@@ -364,7 +365,15 @@ def plateau(
 # %% ../nbs/04_schedules.ipynb #9fac7692
 def _build_cosine(optimizer, steps, epochs, lr_min, lr):
     _start_at(optimizer, lr)
-    return CosineAnnealingLR(optimizer, T_max=epochs * steps, eta_min=lr_min)
+    low, end = _share_left(optimizer, lr_min), epochs * steps
+    return LambdaLR(optimizer, lambda t: low + (1 - low) * (1 + math.cos(math.pi * t / end)) / 2)
+
+
+def _share_left(optimizer, lr_min):
+    "The lowest rate as a share of the first one: the same for every group."
+    first = max(float(group["lr"]) for group in optimizer.param_groups)
+    if lr_min > first: raise refuse("lr_min", lr_min, f"at most the first rate, {first:g}")
+    return lr_min / first if first else 0.0
 
 
 def cosine(

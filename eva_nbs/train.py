@@ -797,10 +797,10 @@ def _build_schedule(self: Learner):
 @patch
 def _warn_of_end(self: Learner):
     "Say so where training goes on behind the end of a schedule that ends."
-    name, end = self.schedule.name, self.schedule.epochs
-    if self.rank or name not in ("one_cycle", "cosine") or self.until <= end: return
-    warnings.warn(f"schedule: {name} ends after epoch {end}; training up to {self.until} goes on at "
-                  "its last rate. For a new cycle make a new Learner around the model.",
+    end = self.schedule.epochs
+    if self.rank or self.schedule.name != "one_cycle" or self.until <= end: return
+    warnings.warn(f"schedule: the one cycle ends after epoch {end}; training up to {self.until} "
+                  "goes on at its last rate. For a new cycle make a new Learner around the model.",
                   stacklevel=4)
 
 @contextmanager
