@@ -70,7 +70,8 @@ def check_number(
     kind = "a whole number" if integer else "a number"
     lower = "" if low is None else f" {'above' if open_low else 'of at least'} {low}"
     upper = "" if high is None else f"{' and' if lower else ''} at most {high}"
-    raise refuse(name, value, kind + lower + (f" {upper.strip()}" if upper else ""))
+    shown = repr(value) if isinstance(value, str) else value
+    raise refuse(name, shown, kind + lower + (f" {upper.strip()}" if upper else ""))
 
 # %% ../nbs/00_core.ipynb #dcdc2994
 def check_kind(

@@ -20,7 +20,7 @@ from array import array
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from io import BytesIO
 from pathlib import Path
 
@@ -1110,16 +1110,34 @@ def _broken(files, splits):
 def _groups(files, near):
     "What is there more than once: (level, what, list of (positions, remark)), the gravest first."
     same = [g for _, g in files[files.error == ""].groupby("digest", sort=False) if len(g) > 1]
-    kinds = {"one image in two splits": lambda g: g.split.nunique() > 1,
-             "one image in two classes": lambda g: g["class"].nunique() > 1,
-             "exact duplicates within a class": lambda g: g.duplicated(["split", "class"]).any()}
-    for what, test in kinds.items():
-        yield "wrong", what, [(g.index.tolist(), "") for g in same if test(g)]
+    kinds = {"one image in two splits": partial(_apart, columns=["split"]),
+             "one image in two classes": partial(_apart, columns=["class"]),
+             "exact duplicates within a class": _alike}
+    for what, arrange in kinds.items():
+        yield "wrong", what, [(order, "") for g in same if (order := arrange(g))]
     split = files.split.to_numpy()
     across = split[near.a] != split[near.b]
     for where, pairs in {"across splits": near[across], "within a split": near[~across]}.items():
         some = [([a, b], f" ({r:.3f})") for a, b, r in pairs.itertuples(index=False)]
         yield "look", f"near duplicates {where}", some
+
+
+def _apart(group, columns):
+    "The group's positions, a pair that differs in `columns` first; empty where none does."
+    differs = (group[columns] != group[columns].iloc[0]).any(axis=1)
+    return _first(group, group.index[0], group.index[differs])
+
+
+def _alike(group):
+    "The group's positions, a pair of one split and class first; empty where there is none."
+    place = group[["split", "class"]].apply(tuple, axis=1)
+    again = group.index[place.duplicated()]
+    return _first(group, place.index[place == place[again[0]]][0] if len(again) else 0, again)
+
+
+def _first(group, one, others):
+    pair = [one, *others[:1]]
+    return [*pair, *group.index.difference(pair)] if len(others) else []
 
 
 def _repeated(files, near):

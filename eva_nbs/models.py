@@ -457,7 +457,7 @@ def receptive_fields(
     clear, seen = _transparent(net), {}
     image = torch.ones(1, size[0], canvas, canvas, dtype=torch.float64, requires_grad=True)
     with _capturing(_pick_layers(clear, list(maps)), seen.__setitem__): _try(clear, image, size)
-    rows = [_field_row(name, maps[name], _field(seen[name], image), size) for name in maps]
+    rows = [_field_row(name, maps[name], seen[name], image, size) for name in maps]
     return pd.DataFrame(rows, columns=["layer", "channels", "map", "jump", "field", "share"])
 
 # %% ../nbs/03_models.ipynb #1090607e
@@ -474,11 +474,13 @@ def _run(model, size, layers):
     except (RuntimeError, AssertionError) as error: raise _cannot_take(model, size, error) from None
 
 
-def _field_row(name, output, field, size):
+def _field_row(name, output, wide, image, size):
     "One line of the table of receptive fields; `share` is the part of the image that is seen."
-    h, w = output.shape[2:]
+    (h, w), field = output.shape[2:], _field(wide, image)
+    grown = wide.shape[2] - h  # on the larger canvas the map has so many rows more
+    jump = (image.shape[2] - size[1]) / grown if grown else size[1] / h
     share = min(field[0], size[1]) * min(field[1], size[2]) / (size[1] * size[2])
-    return dict(layer=name, channels=output.shape[1], map=(h, w), jump=round(size[1] / h),
+    return dict(layer=name, channels=output.shape[1], map=(h, w), jump=round(jump),
                 field=max(field), share=round(share, 3))
 
 # %% ../nbs/03_models.ipynb #260a6af9
@@ -698,14 +700,16 @@ def first_conv(
 # %% ../nbs/03_models.ipynb #ad4f289a
 def show_filters(
     model: nn.Module,  # any module with a first convolution on 3 channels
-    n: int = 32,  # at most so many filters, largest first
+    n: int = 32,  # at most so many filters
     axes=None,  # an array of at least n axes; None: a new figure
+    sort: bool = True,  # the largest first; False: as the net has them
 ) -> np.ndarray:  # the axes
     "The filters of the first convolution in colour, on one scale: mid-grey is zero."
     check_number("n", n, low=1, integer=True)
     weight = first_conv(model).weight.detach().float().cpu()
     if weight.shape[1] != 3: raise refuse("channels", weight.shape[1], "3 channels of colour")
-    order = weight.flatten(1).norm(dim=1).argsort(descending=True, stable=True)[:n]
+    norms = weight.flatten(1).norm(dim=1)
+    order = norms.argsort(descending=True, stable=True)[:n] if sort else torch.arange(len(norms))[:n]
     pictures = 0.5 + 0.5 * weight[order] / weight.abs().max().clamp_min(1e-12)
     axes = _grid(len(order), axes, columns=16, side=0.6)
     for ax, picture in zip(axes, pictures.permute(0, 2, 3, 1)):
