@@ -324,7 +324,7 @@ def create(
     recipe: Recipe,  # what is going to be trained
     out: str | Path = "runs",  # where runs are kept; made if missing
     seed: int = 0,  # the run's seed
-    **config,  # what else is needed to do it again: data, subset, engine, precision
+    **config,  # what else is needed to do it again: data, subset, engine, precision, command
 ) -> Run:
     "A new folder `<recipe>-<seed>-<time>` with config.json and versions.json in it."
     check_kind("recipe", recipe, Recipe, "a Recipe", "Try get_recipe('quick').")
@@ -334,7 +334,9 @@ def create(
     try:
         while folder.exists(): folder = folder.with_name(folder.name + "x")
         folder.mkdir(parents=True)
-        write_json(folder / "config.json", dict(recipe=recipe.to_dict(), seed=seed, **config))
+        again = dict(command=f"eva_train {shlex.quote(str(folder))}")  # a run can be repeated
+        config = dict(recipe=recipe.to_dict(), seed=seed) | again | config
+        write_json(folder / "config.json", config)
         write_json(folder / "versions.json", versions())
     except OSError as e:
         remedy = f"{e.strerror}: choose another --out."
@@ -554,8 +556,9 @@ def finish(
     print("Scoring the test set, drawing the figures, writing the report", flush=True)
     preds = predict_once(self.folder / "predictions.safetensors", learner.scored_model,
                          splits.test, splits.stats, precision=learner.precision.name)
-    write_json(self.folder / "metrics.json", _measured(self, learner, splits, preds))
-    self.explain(learner, splits, preds)
+    metrics = _measured(self, learner, splits, preds)
+    self.explain(learner, splits, preds, metrics=metrics)
+    write_json(self.folder / "metrics.json", metrics)  # last of all: a run that has it is finished
 
 @patch
 def keep_weights(
@@ -595,13 +598,14 @@ def explain(
     splits: Splits,  # the data of the run
     preds: Predictions,  # on the test set
     others=(),  # Predictions of the same test set by other seeds, for their agreement
+    metrics: dict | None = None,  # what metrics.json is going to hold; None: what it holds
 ) -> None:
     "Write tables/*.csv, figures/*.png and report.html."
     tables, folder = analyse(preds, others), self.folder / "tables"
     shutil.rmtree(folder, ignore_errors=True), folder.mkdir()
     for name, frame in tables.items(): frame.to_csv(folder / f"{name}.csv")
     draw_figures(self, learner, splits, preds, others)
-    write_report(self)
+    write_report(self, metrics)
 
 # %% ../nbs/10_experiments.ipynb #779e9fc4
 def augmented_sheet(
@@ -695,6 +699,7 @@ def draw_figures(
         check_kind("figures", value, kind, "a Run, its Learner, its Splits and its Predictions")
     folder = run.folder / "figures"
     folder.mkdir(exist_ok=True)
+    for old in folder.glob("*.png"): old.unlink()
     for name, make in _figure_makers(run, learner, splits, preds, others).items():
         _save(make(), folder / f"{name}.png")
 
@@ -814,9 +819,9 @@ def describe_result(
         raise refuse("metrics", f"no {e.args[0]}", "what metrics.json holds") from None
 
 # %% ../nbs/10_experiments.ipynb #1e240fc4
-def _facts(run):
+def _facts(run, m):
     "The rows of the report's table: what was trained, with what, on what."
-    r, c, m = run.recipe, run.config, run.metrics
+    r, c = run.recipe, run.config
     options = ", ".join(f"{k}={v}" for k, v in r.model_options.items())
     penalties = {"weight decay": r.weight_decay, "L1": r.l1}
     decay = ", ".join(f"{name} {value:g}" for name, value in penalties.items() if value)
@@ -849,16 +854,17 @@ def _tables(run, rows=15):
 
 # %% ../nbs/10_experiments.ipynb #a45af9ef
 def write_report(
-    run: Run,  # finished: metrics.json and figures/ are there
+    run: Run,  # trained: its tables/ and figures/ are there
+    metrics: dict | None = None,  # None: what metrics.json holds
 ) -> Path:  # report.html in the run's folder
     "One self-contained HTML file."
     check_kind("run", run, Run, "a Run", "Open it with Run.load(folder).")
-    m, r, figures = run.metrics, run.recipe, _pictures(run.folder / "figures")
+    m, r, figures = metrics or run.metrics, run.recipe, _pictures(run.folder / "figures")
     sections = [(t, text, [n for n in names if n in figures]) for t, text, names in _SECTIONS]
     net = build_model(r.model, **r.model_options | dict(num_classes=len(m["per_class_accuracy"])))
     page = _REPORT.render(
         m=m, recipe=r, percent=f"{100 * m['test_accuracy']:.2f}", sentence=describe_result(m),
-        cards=_cards(m), facts=_facts(run), figures=figures, layers=str(summary(net)),
+        cards=_cards(m), facts=_facts(run, m), figures=figures, layers=str(summary(net)),
         sections=[s for s in sections if s[2]], tables=_tables(run), again=run.config["command"],
         versions=_read_values(run.folder / "versions.json"))
     path = run.folder / "report.html"
@@ -953,8 +959,13 @@ def new_run(
     _check_config(**config), _check_place(out, config["data"])
     adapted, words = base.adapted(**changes), _as_words(changes | config)
     adapted.make_schedule(1e-3, 1e-2)  # refuses what cannot be built
+    config["data"] = str(_place(config["data"]))  # found again from another working directory
     return Run.create(adapted, out, command=f"eva_train {shlex.quote(str(recipe))} {words}",
                       **config)
+
+def _place(data):
+    "Where a folder of data is, however it was written; other data by its name."
+    return Path(data).resolve() if data not in NAMED_DATA and Path(data).is_dir() else data
 
 def _check_place(out, data):
     "Refuse a place for runs that the data would take for a class."
@@ -1063,7 +1074,7 @@ def _changes(words):
 def eva_train(
     recipe: Param("recipe, or a run to repeat", str, opt=False, nargs="?") = None,  # see --list
     data: str = None,  # shapes (default), cifar10, cifar100, or a folder: train/<class>/*, test/...
-    out: str = "runs",  # where the run's folder is made
+    out: str = None,  # where the run's folder is made, instead of in runs
     epochs: int = None,  # passes over the training images, instead of the recipe's
     batch_size: int = None,  # images per step, instead of the recipe's
     subset: int = None,  # train on so many images only, an equal share of each class
@@ -1084,7 +1095,7 @@ def eva_train(
     own = dict(data=data, out=out, epochs=epochs, batch_size=batch_size, subset=subset, size=size,
                width=width, lr_max=lr_max, engine=engine, precision=precision)
     if resume is not None:
-        more = dict(recipe=recipe, set=set, seed=seed, diff=diff, out=None)
+        more = dict(recipe=recipe, set=set, seed=seed, diff=diff)
         return _resume(resume, own | more | dict(seeds=None if seeds == 1 else seeds))
     if not recipe:
         raise refuse("recipe", "nothing", ", ".join(RECIPES), "Try: eva_train quick")
@@ -1093,6 +1104,7 @@ def eva_train(
     changes = _changes(set)
     first = check_number("seed", seed or 0, low=0, high=2**32 - seeds, integer=True)
     each = [seed] if seeds == 1 else range(first, first + seeds)
+    own["out"] = out or "runs"
     train_all(RECIPE_SETS.get(str(recipe), (recipe,)), each, **own, **changes)
 
 def _resume(folder, asked):
@@ -1138,20 +1150,17 @@ def _same_runs(out, recipe, seed, config):
 
 def _is_of(run, recipe, config):
     "Whether a run is of this recipe with these settings; a run that cannot be read is not."
-    try: had = run.config | dict(data=_place(run.config["data"]), recipe=run.recipe)
+    facts = lambda recipe, config: config | dict(  # titles and notes may have been reworded
+        data=_place(config["data"]), recipe=(recipe.name, recipe.facts()))
+    try: had = facts(run.recipe, run.config)
     except EvaError: return False
-    wanted = config | dict(data=_place(config["data"]), recipe=recipe)
-    return all(had.get(k) == v for k, v in wanted.items())
-
-def _place(data):
-    "Where a folder of data is, however it was written; other data by its name."
-    return Path(data).resolve() if data not in NAMED_DATA and Path(data).is_dir() else data
+    return all(had.get(k) == v for k, v in facts(recipe, config).items())
 
 # %% ../nbs/10_experiments.ipynb #fc852b40
 @call_parse
 @command
 def eva_lr_find(
-    recipe: Param("recipe (see eva_train --list)", str, opt=False),  # a key of `RECIPES`
+    recipe: Param("recipe (see eva_train --list), or a run", str, opt=False),  # its net and policy
     data: str = "shapes",  # shapes, cifar10, cifar100, or a folder of images
     subset: int = None,  # use so many training images only
     width: int = None,  # channels of the net's first layer
@@ -1161,7 +1170,7 @@ def eva_lr_find(
 ):
     "Run the LR range test of a recipe, print the range it suggests, and draw it."
     check_picture(out)
-    adapted = get_recipe(recipe).adapted(batch_size=batch_size, width=width)
+    adapted = find_recipe(recipe).adapted(batch_size=batch_size, width=width)
     splits = load_data(data)
     if subset is not None:
         splits = dataclasses.replace(splits, train=take(splits.train, n=subset, seed=seed))

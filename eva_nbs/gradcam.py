@@ -133,7 +133,7 @@ def stage_layers(
     return list(best.values())[max(0, len(best) - n):]
 
 # %% ../nbs/08_gradcam.ipynb #3f2378d7
-_FOUND = weakref.WeakKeyDictionary()  # model → {(input size, module names): layer}
+_FOUND = weakref.WeakKeyDictionary()  # model → {(input size, the model in words): layer}
 
 def auto_layer(
     model: nn.Module,  # any model
@@ -141,7 +141,7 @@ def auto_layer(
 ) -> str:  # the layer's name
     "The deepest stage with a map of at least 4×4; without one, the deepest of the largest maps."
     model, xb = check_classifier(model), as_input(model, xb)
-    kept, key = _FOUND.setdefault(model, {}), (tuple(xb.shape[1:]), *dict(model.named_modules()))
+    kept, key = _FOUND.setdefault(model, {}), (tuple(xb.shape[1:]), repr(model))
     if key not in kept:
         sizes = spatial_layers(model, xb)
         sides = {name: min(sizes[name][1:]) for name in stage_layers(model, xb, len(sizes) or 1)}
@@ -375,8 +375,12 @@ def _lacking(module, channels):
 def _without_channels(model, module, x, channels):
     "Logits `[k, C]` of one image `[1, C, H, W]`, each lacking one channel of the module's output."
     with _lacking(module, channels):
-        try: return model(x)
-        except RuntimeError: return call_model(model, x.repeat(len(channels), 1, 1, 1))
+        try:
+            logits = model(x)
+            if len(logits) == len(channels): return logits
+        except torch.cuda.OutOfMemoryError: raise
+        except RuntimeError: pass  # the tail cannot take one image as many
+        return call_model(model, x.repeat(len(channels), 1, 1, 1))
 
 def ablationcam_weights(
     model: nn.Module,  # in eval mode, without wrappers
@@ -640,7 +644,7 @@ def _titles(titles, n):
 
 def _imshow(ax, picture):
     "Small pictures with crisp pixels, large ones smoothed."
-    ax.imshow(picture, interpolation="nearest" if len(picture) < 100 else "auto")
+    ax.imshow(picture, interpolation="nearest" if len(picture) < 100 else None)
 
 def _beside(*pictures):
     "Pictures of one height in a row, with a narrow white gap."

@@ -198,7 +198,7 @@ def predict(
         model, (made_from, batch_size, str(device)),
         lambda: _log_probs(model, data, stats, batch_size, device, precision))
     about = data.labels.cpu(), tuple(data.classes), data.paths, data.name
-    return Predictions(log_probs, *about, made_from)
+    return Predictions(log_probs.clone(), *about, made_from)
 
 # %% ../nbs/07_interpret.ipynb #b12a38a5
 @patch

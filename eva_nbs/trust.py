@@ -156,7 +156,8 @@ def localisation(
             maps = enlarged(cams, layer, kind="signed")
             rows.append(_row(method, layer, cams.pick(layer).shape[1:], maps, masks))
     for name, maps in blind_maps(masks, grid, seed).items():
-        rows.append(_row(name, "", grid, maps, masks))
+        of = masks.shape[1:] if name == "centre" else grid  # the blob is drawn pixel by pixel
+        rows.append(_row(name, "", of, maps, masks))
     return pd.DataFrame(rows)
 
 # %% ../nbs/08b_trust.ipynb #9e2d4fa7
@@ -213,6 +214,12 @@ def _first(rank, fraction):
     "bool `[N, 1, H, W]`: the pixels that come first."
     return (rank < round(fraction * rank[0].numel()))[:, None]
 
+def _no_function(target):
+    "Refuse a score of one's own where the class's probability is followed."
+    if callable(target):
+        raise refuse("target", "a function", "class indices [N], one index, or None",
+                     "What is followed here is one class's score.")
+
 def _blurred(xb, sigma):
     "Gaussian blur with reflected borders."
     radius = min(int(3 * sigma), min(xb.shape[2:]) - 1)
@@ -234,7 +241,7 @@ def perturbation_curve(
     check_choice("kind", kind, ("deletion", "insertion"))
     check_number("steps", steps, low=1, integer=True)
     model, x, rows = check_classifier(model), as_input(model, xb), []
-    _check_order(x, maps)
+    _check_order(x, maps), _no_function(target)
     rank = _ranks(maps)
     with untouched(model):
         classes = target_scores(call_model(model, x), target)[1]
@@ -271,6 +278,7 @@ def plot_curves(
         mean, error = y.mean(0), y.std(0) / len(y) ** 0.5
         whole = (x[0], x[-1]) == (0, 1)
         area = f": area {curve_area(x, y).mean():.2f}" if whole else ""
+        colour = _BLIND.get(name, colour)
         ax.plot(x, mean, color=colour, label=name + area)
         ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.15, lw=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -327,7 +335,7 @@ def road(
     for share in _several("shares", shares): check_number("share", share, 0, 1 - 1e-9)
     check_number("noise", noise, 0)
     model, x, rows = check_classifier(model), as_input(model, xb), []
-    _check_order(x, maps)
+    _check_order(x, maps), _no_function(target)
     generator = torch.Generator().manual_seed(seed)
     rank = _ranks((maps if first == "most" else -maps).float().cpu())
     with untouched(model):
@@ -456,6 +464,7 @@ def sensitivity(
 ) -> torch.Tensor:  # float32 `[N]`, ≥ 0; 0 is perfectly stable
     "The largest relative change of each map under small random changes of the image."
     check_number("radius", radius, low=0, open_low=True), check_number("n", n, 1, integer=True)
+    _no_function(target)
     clean, changes = grad_cam(model, xb, target, layer, method), []
     generator = torch.Generator().manual_seed(seed)
     for _ in range(n):
@@ -480,7 +489,9 @@ def plot_sensitivity(
         values = [sensitivity(model, xb, target, method=method, radius=r, n=n).mean().item()
                   for r in radii]
         ax.plot(radii, values, "o-", ms=4, color=colour, label=method)
-    ax.plot(radii, radii, ":", color=COLORS["muted"], label="as much as the image")
+    share = (xb[0].numel() / 3) ** 0.5 / xb.flatten(1).norm(dim=1)  # uniform noise: deviation r/√3
+    ax.plot(radii, [r * share.mean().item() for r in radii], ":", color=COLORS["muted"],
+            label="as much as the image")
     ax.set(xscale="log", yscale="log", xlabel="largest change of a pixel, standard deviations",
            ylabel="relative change of the map")
     ax.legend(fontsize=8)
