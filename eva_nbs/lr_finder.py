@@ -622,8 +622,9 @@ def lr_find(
     scaler = scaler or torch.amp.GradScaler(device.type, enabled=precision.scale)
     validate = None if valid_loader is None else lambda: evaluate_curve(
         model, loss_func, valid_loader, metric == "error", precision)
-    runs, ends, bar = [], [], tqdm(total=sweeps * len(lrs), desc="LR range test", delay=2, leave=False,
-                         mininterval=0.25, disable=not progress)
+    runs, ends = [], []
+    bar = tqdm(total=sweeps * len(lrs), desc="LR range test", delay=2, leave=False,
+               mininterval=0.25, disable=not progress)
     for k in range(sweeps):
         rule = StopRule(stop_factor)
         with (bar if k == sweeps - 1 else nullcontext()), unchanged(model, optimizer, scaler), \

@@ -709,7 +709,8 @@ def show_filters(
     weight = first_conv(model).weight.detach().float().cpu()
     if weight.shape[1] != 3: raise refuse("channels", weight.shape[1], "3 channels of colour")
     norms = weight.flatten(1).norm(dim=1)
-    order = norms.argsort(descending=True, stable=True)[:n] if sort else torch.arange(len(norms))[:n]
+    order = norms.argsort(descending=True, stable=True) if sort else torch.arange(len(norms))
+    order = order[:n]
     pictures = 0.5 + 0.5 * weight[order] / weight.abs().max().clamp_min(1e-12)
     axes = _grid(len(order), axes, columns=16, side=0.6)
     for ax, picture in zip(axes, pictures.permute(0, 2, 3, 1)):

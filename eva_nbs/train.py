@@ -661,7 +661,7 @@ def _finish_epoch(self: Learner):
                train_accuracy=sum(sums["correct"]) / n)
     for part in self._parts_to_score():
         row |= {f"{part}_{k}": v for k, v in self.evaluate(part).items()}
-    row |= dict(lr=self.history._steps["lr"][-1],  # of the last batch; the next one's is set already
+    row |= dict(lr=self.history._steps["lr"][-1],  # of the last batch; the next has its own already
                 seconds=time.perf_counter() - self._started,
                 images_per_second=n / trained)
     self.history._steps["loss"] += sums["loss"]
@@ -1096,7 +1096,8 @@ def _check_state(learner, state):
     check_weights("checkpoint", state["model"], learner.model.state_dict())
     if state["data"] != _data_dict(learner):
         raise refuse("checkpoint", f"a run on {state['data']}",
-                     f"the same data and step: {_data_dict(learner)}", "Make the loaders as before.")
+                     f"the same data and step: {_data_dict(learner)}",
+                     "Make the loaders as before.")
     if not _fits(learner.optimizer, state["optimizer"]["param_groups"]):
         raise refuse("checkpoint", "the state of another optimizer",
                      f"that of {type(learner.optimizer).__name__} with these parameters",
