@@ -1073,7 +1073,8 @@ def load_state_dict(
     _check_state(self, state)
     for name in ("epoch", "batch", "until", "seed"): setattr(self, name, state[name])
     now = _images_per_batch(self)
-    self.batch = self.batch * state.get("per_batch", now) // now
+    seen = self.batch * state.get("per_batch", now)  # more than there are after an odd last batch
+    self.batch = min(-(-seen // now), len(self.loaders.train))
     self._elapsed, self._sums = state["elapsed"], copy.deepcopy(state["sums"])
     self._settled = len(self._sums["n"])
     self.history = History(*copy.deepcopy([state["rows"], state["steps"]]))
