@@ -1110,8 +1110,8 @@ def _broken(files, splits):
 def _groups(files, near):
     "What is there more than once: (level, what, list of (positions, remark)), the gravest first."
     same = [g for _, g in files[files.error == ""].groupby("digest", sort=False) if len(g) > 1]
-    kinds = {"one image in two splits": partial(_apart, columns=["split"]),
-             "one image in two classes": partial(_apart, columns=["class"]),
+    kinds = {"one image in two splits": partial(_apart, column="split"),
+             "one image in two classes": partial(_apart, column="class"),
              "exact duplicates within a class": _alike}
     for what, arrange in kinds.items():
         yield "wrong", what, [(order, "") for g in same if (order := arrange(g))]
@@ -1122,22 +1122,20 @@ def _groups(files, near):
         yield "look", f"near duplicates {where}", some
 
 
-def _apart(group, columns):
-    "The group's positions, a pair that differs in `columns` first; empty where none does."
-    differs = (group[columns] != group[columns].iloc[0]).any(axis=1)
-    return _first(group, group.index[0], group.index[differs])
+def _apart(group, column):
+    "The group's positions, a pair that differs in `column` first; empty where none does."
+    others = group.index[group[column] != group[column].iloc[0]]
+    return _led_by(group, [group.index[0], others[0]]) if len(others) else []
 
 
 def _alike(group):
     "The group's positions, a pair of one split and class first; empty where there is none."
     place = group[["split", "class"]].apply(tuple, axis=1)
-    again = group.index[place.duplicated()]
-    return _first(group, place.index[place == place[again[0]]][0] if len(again) else 0, again)
+    twice = place[place.duplicated(keep=False)]
+    return _led_by(group, twice.index[twice == twice.iloc[0]][:2]) if len(twice) else []
 
 
-def _first(group, one, others):
-    pair = [one, *others[:1]]
-    return [*pair, *group.index.difference(pair)] if len(others) else []
+def _led_by(group, pair): return [*pair, *group.index.difference(pair)]
 
 
 def _repeated(files, near):
