@@ -5,12 +5,13 @@
 # %% auto #0
 __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'check_kind', 'set_seed', 'hash_u64', 'hash_uniform',
            'new_axes', 'plain_text', 'sample_seed', 'get_rng_state', 'set_rng_state', 'keep_rng', 'eval_mode',
-           'unchanged', 'unwrap', 'default_device', 'describe_device', 'Precision', 'pick_precision', 'memory_kept',
-           'versions', 'atomic_write', 'write_json', 'read_json', 'refuse_path', 'check_picture', 'command']
+           'keep_buffers', 'unchanged', 'unwrap', 'default_device', 'describe_device', 'Precision', 'pick_precision',
+           'memory_kept', 'versions', 'atomic_write', 'write_json', 'read_json', 'refuse_path', 'check_picture',
+           'command']
 
 # %% ../nbs/00_core.ipynb #8fdc362b
-import contextlib, copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
-import random, re, sys, tempfile, threading
+import copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
+import random, re, secrets, sys, tempfile, threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,6 +93,7 @@ def set_seed(
 ) -> None:
     "Seed the generators of Python, NumPy and torch (all devices) at once."
     check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
+    seed = int(seed)  # Python's generator takes none of NumPy's numbers
     random.seed(seed), np.random.seed(seed), torch.manual_seed(seed)
 
 # %% ../nbs/00_core.ipynb #2a9255a4
@@ -204,17 +206,34 @@ def eval_mode(
     finally:
         for module, training in modes: module.training = training
 
+# %% ../nbs/00_core.ipynb #541bc660
+@contextmanager
+def keep_buffers(
+    model: nn.Module,  # any module
+):  # a context manager that yields the model
+    "Whatever a forward pass writes into buffers inside, afterwards they are what they were."
+    buffers = [(m._buffers, name, b) for m in model.modules() for name, b in m._buffers.items()]
+    values = [(b, b._version, b.clone()) for b in model.buffers()]
+    try: yield model
+    finally:
+        for held, name, b in buffers: held[name] = b
+        for b, version, value in values:
+            if b._version != version: b.data.copy_(value)
+
 # %% ../nbs/00_core.ipynb #1a35a87b
 def _snapshot(model):
     "What training changes in a model, as copies: parameters with grads and flags, buffers, modes."
     copied = lambda t: None if t is None else t.detach().clone()
+    places = [(held, name, t) for m in model.modules() for held in (m._parameters, m._buffers)
+              for name, t in held.items()]
     params = [(p, copied(p), p.grad, copied(p.grad), p.requires_grad) for p in model.parameters()]
     buffers = [(b, copied(b)) for b in model.buffers()]
-    return params, buffers, [(m, m.training) for m in model.modules()]
+    return places, params, buffers, [(m, m.training) for m in model.modules()]
 
 @torch.no_grad()
-def _put_back(params, buffers, modes):
-    "Copy a `_snapshot` back into the very tensors that it was taken from."
+def _put_back(places, params, buffers, modes):
+    "Copy a `_snapshot` back into the very tensors that it was taken from, and these to their places."
+    for held, name, t in places: held[name] = t
     for p, value, grad, grad_value, requires_grad in params:
         p.copy_(value)
         p.grad = grad if grad is None else grad.copy_(grad_value)
@@ -235,9 +254,8 @@ def unchanged(
     model_state, rng = _snapshot(model), get_rng_state()
     try: yield model
     finally:
-        _put_back(*model_state)
+        _put_back(*model_state), set_rng_state(rng)
         for s, state in zip(stateful, states): s.load_state_dict(state)
-        set_rng_state(rng)
 
 # %% ../nbs/00_core.ipynb #5ec8b91e
 def unwrap(
@@ -288,8 +306,8 @@ class Precision:
 
     def autocast(self):  # a context manager
         "Run a forward pass in this precision."
-        if self.dtype is torch.float32: return contextlib.nullcontext()
-        return torch.autocast(self.device, dtype=self.dtype)
+        enabled = self.dtype is not torch.float32  # fp32 also where all around is autocast
+        return torch.autocast(self.device, self.dtype if enabled else None, enabled=enabled)
 
 # %% ../nbs/00_core.ipynb #682554f2
 def _multiplies_bf16_faster(facts):
@@ -346,8 +364,9 @@ def memory_kept(
 def versions() -> dict:  # package name → version, and python's
     "The versions of Python and of the packages that a result depends on."
     names = "eva_nbs torch torchvision albumentations numpy matplotlib fastcore pandas".split()
-    found = [d for n in names for d in importlib.metadata.distributions(name=n)]
-    return dict(python=platform.python_version(), **{d.metadata["Name"]: d.version for d in found})
+    found = [next(iter(importlib.metadata.distributions(name=n)), None) for n in names]
+    known = {d.metadata["Name"]: d.version for d in found if d}
+    return dict(python=platform.python_version(), **known)
 
 # %% ../nbs/00_core.ipynb #4cf47c54
 @contextmanager
@@ -356,24 +375,18 @@ def atomic_write(
     mode: str = "w",  # "w" for text (UTF-8) or "wb" for bytes
 ):  # a context manager that yields the open file
     "Write a file so that it appears under its name only when it is whole and on the disk."
-    path, encoding = Path(path), None if "b" in mode else "utf-8"
+    path, encoding = Path(os.path.realpath(path)), None if "b" in mode else "utf-8"  # links stay
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.tmp")
     try:
-        os.chmod(temporary, 0o666 & ~_umask())
-        with os.fdopen(handle, mode, encoding=encoding) as f:
+        with open(temporary, mode.replace("w", "x"), encoding=encoding) as f:
+            if path.exists(): os.chmod(temporary, path.stat().st_mode & 0o777)
             yield f
             f.flush(), os.fsync(f.fileno())
         os.replace(temporary, path)
     except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
         raise
-
-def _umask() -> int:
-    "The process's umask, which can only be read by setting it."
-    mask = os.umask(0o022)
-    os.umask(mask)
-    return mask
 
 # %% ../nbs/00_core.ipynb #e7a0abef
 def write_json(

@@ -9,6 +9,7 @@ __all__ = ['SHAPES', 'EXTENSIONS', 'ImageData', 'pixel_counts', 'ChannelStats', 
            'with_label_noise', 'imbalanced', 'examine_image', 'near_duplicates', 'Audit', 'audit_data', 'eva_data']
 
 # %% ../nbs/01_data.ipynb #d90aa72a
+import errno
 import hashlib
 import itertools
 import os
@@ -18,6 +19,7 @@ import time
 import zlib
 from array import array
 from collections import Counter
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -52,10 +54,7 @@ class ImageData:
     name: str = ""  # where the images come from, for example "shapes train"
 
     def __post_init__(self):
-        try: object.__setattr__(self, "classes", tuple(self.classes))
-        except TypeError:
-            allowed = "a tuple of names, in the order of the labels"
-            raise refuse("classes", _describe(self.classes), allowed) from None
+        object.__setattr__(self, "classes", _names(self.classes))
         _check_images(self.images)
         _check_labels(self.labels, len(self.images), len(self.classes))
         _check_extras(self.paths, self.masks, self.images.shape[:3])
@@ -86,6 +85,16 @@ def _describe(x):
     return f"{x.dtype} {list(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
 
 
+def _names(classes):
+    "The names of the classes as a tuple, if they are names and no two are the same."
+    names = tuple(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else ()
+    good = names and all(isinstance(c, str) for c in names)
+    if good and len(set(names)) == len(names): return names
+    twice = [c for c, n in Counter(names).items() if n > 1] if good else []
+    received = f"{', '.join(twice)} more than once" if twice else repr(classes)
+    raise refuse("classes", received, "different names, in the order of the labels")
+
+
 def _check_images(x):
     good = isinstance(x, torch.Tensor) and x.dtype == torch.uint8
     if good and x.ndim == 4 and x.shape[3] == 3: return
@@ -111,7 +120,8 @@ def _check_labels(y, n, classes):
 def _check_extras(paths, masks, shape):
     if paths is not None and len(paths) != shape[0]:
         raise refuse("paths", f"{len(paths)} paths", f"{shape[0]}, one for each image")
-    if masks is not None and (masks.dtype != torch.bool or masks.shape != shape):
+    fits = isinstance(masks, torch.Tensor) and masks.dtype == torch.bool and masks.shape == shape
+    if masks is not None and not fits:
         raise refuse("masks", _describe(masks), f"a torch.bool tensor {list(shape)}")
 
 # %% ../nbs/01_data.ipynb #0aa38a2f
@@ -121,12 +131,12 @@ def subset(
     indices,  # int [M] positions in any order, or bool [N]: tensor, array or list
 ) -> ImageData:  # the M images with all that belongs to them
     "Some of the images, in the order given. Raises an `EvaError` for positions that do not exist."
-    try: i = torch.as_tensor(indices)
+    try: i = torch.as_tensor(indices if isinstance(indices, torch.Tensor) else np.array(indices))
     except (TypeError, ValueError, RuntimeError): i = torch.empty(1)  # no numbers at all
     if i.dtype == torch.bool and i.shape == (len(self),): i = i.nonzero().flatten()
-    i, n = i.long() if i.numel() == 0 else i, len(self)
     whole = i.ndim == 1 and not i.dtype.is_floating_point and i.dtype != torch.bool
-    if not whole or (len(i) and not -n <= i.min() <= i.max() < n):
+    i, n = i.long(), len(self)
+    if not whole and i.numel() or (len(i) and not -n <= i.min() <= i.max() < n):
         allowed = f"whole numbers below {n}, or a bool for each of the {n} images"
         raise refuse("indices", repr(indices)[:60], allowed)
     paths = None if self.paths is None else tuple(self.paths[k] for k in i.tolist())
@@ -213,6 +223,7 @@ class Splits:
     note: str = ""  # what was decided while loading, for the user to know
 
     def __post_init__(self):
+        for name, part in self.parts().items(): _check_ours(name, part, ImageData)
         for name in ("train", "test"): _check_ours(name, getattr(self, name), ImageData)
         want = self.train.size, self.train.classes
         for part in self.parts().values():
@@ -266,10 +277,13 @@ def show_images(
     n = len(images)
     if axes is None: axes = _grid(n, ncols, scale, titles, images[0].shape[:2] if n else (1, 1))
     axes = np.asarray(axes).ravel()
-    if len(axes) < n: raise refuse("axes", f"{len(axes)} axes", f"one for each of the {n} images")
+    for what, given in dict(axes=axes, titles=titles, colors=colors).items():
+        if given is not None and len(given) < n:
+            raise refuse(what, f"{len(given)} of them", f"one for each of the {n} images")
     for ax in axes: ax.set_axis_off()
     for k, (ax, image) in enumerate(zip(axes, images)):
-        ax.imshow(np.asarray(image), interpolation="nearest", cmap="gray")
+        limits = dict(vmin=0, vmax=1) if np.asarray(image).dtype == bool else {}
+        ax.imshow(np.asarray(image), interpolation="nearest", cmap="gray", **limits)
         if titles is not None: _title(ax, titles[k], scale, colors[k] if colors else "black")
     return axes[:n]
 
@@ -431,6 +445,8 @@ def draw_shapes(
     seed: int = 0,  # another seed, other pictures
 ):  # images uint8 [N, H, W, 3] and masks bool [N, H, W]
     "Draw pictures by their numbers: the same number is always the same picture, at any size."
+    if not set(torch.as_tensor(labels).tolist()) <= set(range(len(SHAPES))):
+        raise refuse("labels", labels, f"whole numbers from 0 to {len(SHAPES) - 1}")
     (h, w), sharp, index = size, min(size) / 2, torch.as_tensor(index)
     y = (h / 2 - 0.5 - np.arange(h, dtype=np.float32))[:, None] / np.float32(sharp)
     x = (np.arange(w, dtype=np.float32) + 0.5 - w / 2) / np.float32(sharp)
@@ -496,6 +512,7 @@ def show_classes(
 ) -> np.ndarray:  # Axes [classes, n]; for a single class [n]
     "A few pictures of each class, a row for each, or a gallery of one class."
     _check_ours("data", data, ImageData)
+    check_number("n", n, low=1, integer=True)
     names = [classes] if isinstance(classes, str) else list(classes or data.classes)
     for name in names: check_choice("class", name, data.classes)
     picked = [_shuffled(data.labels == data.classes.index(c), seed)[:n] for c in names]
@@ -518,11 +535,12 @@ def _shuffled(keep, seed):
 # %% ../nbs/01_data.ipynb #d084b667
 def _rgb(image):
     "Any PIL image in 8-bit RGB."
-    if image.mode == "F" and 0 < image.getextrema()[1] <= 1:
-        raise ValueError("its pixels are floats up to 1; save it with 8 or 16 bits")
+    most = image.getextrema()[1] if image.mode[0] in "FI" else 0
+    if image.mode == "F" and (0 < most <= 1 or most > 255):
+        raise ValueError(f"its pixels are floats up to {most:g}; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # 16 bits of grey, whichever way this version of PIL holds them
-        high = (np.asarray(image).astype(np.int64) >> 8).clip(0, 255)
-        image = Image.fromarray(high.astype(np.uint8))
+        grey = np.asarray(image).astype(np.int64) >> (8 if most > 255 else 0)
+        image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -534,16 +552,17 @@ def open_image(
     size=None,  # (height, width) in pixels to scale and crop to; None: as it is
 ) -> np.ndarray:  # uint8 [H, W, 3], RGB
     "A picture as its author meant it: upright, in RGB. Raises an `EvaError` when it is damaged."
+    size = None if size is None else _hw(size)
     try: return _decoded(source, size)
     except Exception as e:  # a damaged file makes decoders raise nearly anything
         name = f"{len(source):,} bytes" if isinstance(source, bytes) else str(source)
-        remedy = "Check the path." if isinstance(e, FileNotFoundError) else "Repair or delete it."
+        remedy = "Check the path." if getattr(e, "errno", None) else "Repair or delete it."
         raise refuse("image", f"{name} ({_reason(e)})", "a whole image file", remedy) from None
 
 
 def _contents(path):
     "The bytes of a file. Pipes, sockets and devices are refused unread: they may never end."
-    if not stat.S_ISREG(os.stat(path).st_mode): raise OSError("not a regular file")
+    if not stat.S_ISREG(os.stat(path).st_mode): raise OSError(errno.EINVAL, "not a regular file")
     return Path(path).read_bytes()
 
 
@@ -553,7 +572,7 @@ def _decoded(source, size=None):
         if size: image.draft(None, (2 * max(size), 2 * max(size)))
         image = _rgb(ImageOps.exif_transpose(image))
         if size: image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
-        return np.asarray(image)
+        return np.array(image)
 
 
 def _reason(error):
@@ -626,10 +645,20 @@ def _class_folders(root):
     if len({_SPLITS[f.lower()] for f in named}) < len(named):
         raise refuse("data", ", ".join(named), "one folder for each split",
                      "Two of these mean the same: merge or rename them.")
+    classes = [f for f in visible(root) if f not in named and _has_images(root / f)]
+    if not any(visible(root / f) for f in named): named = []  # a class may be called "train"
+    elif len(named) == 1 and classes:
+        raise refuse("data", f"{named[0]} with sub-folders, beside {', '.join(classes[:3])}",
+                     "folders of splits, or folders of classes", "Move one kind elsewhere.")
     if not named: return {f: ("all", _shown(f)) for f in visible(root)}
     return {f"{s}/{c}": (_SPLITS[s.lower()], _shown(c)) for s in named for c in visible(root / s)}
 
 # %% ../nbs/01_data.ipynb #27de1a0a
+def _has_images(folder):
+    "Whether images lie directly in a folder."
+    return any(f.name.lower().endswith(EXTENSIONS) for f in os.scandir(folder))
+
+
 def _home(folder, folders):
     "(split, class) that a folder belongs to, or hidden, or None."
     parts = folder.split("/")
@@ -699,22 +728,23 @@ def cached_tensors(
     cache: bool = True,  # False: neither look nor keep
 ) -> dict:  # what `make` returned, now or earlier
     "Make tensors once for the same contents. A folder that cannot be written only means no cache."
-    if not cache: return make()
-    note = cache_folder() / "seen" / f"{fingerprint}.txt"
+    folder = _quietly(cache_folder) if cache else None
+    if folder is None: return make()
+    note = folder / "seen" / f"{fingerprint}.txt"
     key = _quietly(note.read_text) or content()
-    kept = cache_folder() / f"{key}.safetensors"
+    kept = folder / f"{key}.safetensors"
     tensors = _quietly(lambda: load_file(kept))
     if tensors is None:
         tensors = make()
         _quietly(lambda: _write(kept, save(tensors)))
-    if fingerprint and not note.exists(): _quietly(lambda: _write(note, key.encode()))
+    if fingerprint and not _quietly(note.exists): _quietly(lambda: _write(note, key.encode()))
     return tensors
 
 
 def _quietly(func):
     "What `func` returns, or None where the disk or a damaged file is in the way."
     try: return func()
-    except (OSError, SafetensorError, UnicodeError): return None
+    except (OSError, SafetensorError, UnicodeError, RuntimeError): return None  # of expanduser
 
 
 def _write(path, contents):
@@ -741,8 +771,8 @@ def _decode(paths, size, progress):
         try: image = open_image(paths[k], size)
         except EvaError as e: return errors.append((k, e))
         shapes[image.shape] += 1
-        all_images = out.setdefault(0, torch.empty(len(paths), *image.shape, dtype=torch.uint8))
-        if image.shape == all_images.shape[1:]: all_images[k] = torch.from_numpy(image.copy())
+        if not out: out.setdefault(0, _room(len(paths), image.shape))
+        if image.shape == out[0].shape[1:]: out[0][k] = torch.from_numpy(image)
     _each(one, range(len(paths)), "decoding", progress)
     if errors: raise _damaged_images(sorted(errors, key=lambda e: e[0]), paths)
     if len(shapes) > 1:
@@ -750,6 +780,14 @@ def _decode(paths, size, progress):
         raise refuse("size", f"None, for images of {len(shapes)} sizes: {sizes}",
                      "a number, or (height, width)", "Pass e.g. size=64 (as an option: --size 64).")
     return out[0]
+
+
+def _room(n, shape):
+    "An empty tensor for `n` images."
+    try: return torch.empty(n, *shape, dtype=torch.uint8)
+    except RuntimeError:
+        what = f"{n:,} images of {shape[0]}×{shape[1]}: {n * np.prod(shape) / 2**30:,.0f} GiB"
+        raise refuse("size", what, "what fits into memory", "Pass e.g. size=64.") from None
 
 
 def _damaged_images(errors, paths):
@@ -761,6 +799,7 @@ def _damaged_images(errors, paths):
 # %% ../nbs/01_data.ipynb #8d5c92af
 def _stratified(labels, n, seed):
     "Positions [n], ascending, of images drawn from every class in proportion (largest remainders)."
+    if not n: return torch.zeros(0, dtype=torch.long)
     counts = torch.bincount(labels).double()
     ideal = counts * n / len(labels)
     shares = ideal.floor().long()
@@ -770,13 +809,13 @@ def _stratified(labels, n, seed):
     return torch.cat(drawn).sort().values
 
 # %% ../nbs/01_data.ipynb #6fcfb0ae
-def _halve(data, test, seed):
+def _halve(data, test, seed, why):
     "Train and test from one split, stratified."
     part = torch.zeros(len(data), dtype=torch.bool)
     part[_stratified(data.labels, max(1, round(test * len(data))), seed)] = True
     train, held = data.subset(~part), data.subset(part)
-    note = (f"There are no train and test folders: {len(held):,} of the {len(data):,} images, "
-            f"drawn with seed {seed}, are the test set.")
+    note = (f"{why}: {len(held):,} of the {len(data):,} images, drawn with seed {seed}, are the "
+            "test set.")
     return Splits(replace(train, name=f"{data.name} train"),
                   replace(held, name=f"{data.name} test"), name=data.name, note=note)
 
@@ -844,11 +883,13 @@ def load_folder(
         part = images[start:(start := start + len(labels))]
         paths = tuple(map(_shown, itertools.chain(*found.values())))
         parts[split] = ImageData(part, labels, classes, paths, name=f"{name} {split}")
-    if len(parts) == 1: return _halve(replace(parts.popitem()[1], name=name), test, seed)
+    for only, why in {"all": "There are no train and test folders",
+                      "train": "There is no test folder"}.items():
+        if set(parts) == {only}: return _halve(replace(parts[only], name=name), test, seed, why)
     note = "" if "test" in parts else "There is no test folder: valid is the test set."
-    if "test" not in parts: parts["test"] = parts.pop("valid")
     if "train" not in parts:
         raise refuse("data", f"{path} with {', '.join(parts)}", "a train folder", "Name it train.")
+    if "test" not in parts: parts["test"] = parts.pop("valid")
     return Splits(**parts, name=name, note=note)
 
 # %% ../nbs/01_data.ipynb #1261fe2a
@@ -976,19 +1017,19 @@ def split_valid(
                      "a data set without any", "Use the ones there are.")
     if isinstance(n, float) and n >= 1:
         raise refuse("n", n, "a whole number of images, or a fraction below 1")
-    data, n = splits.train, _how_many(n, len(splits.train) - 1)
+    data, n = splits.train, _how_many(n, len(splits.train), len(splits.train) - 1)
     cut = torch.zeros(len(data), dtype=torch.bool)
     cut[_stratified(data.labels, n, seed)] = True
     name = data.name.removesuffix(" train") + " valid"
     return replace(splits, train=data.subset(~cut), valid=replace(data.subset(cut), name=name))
 
 
-def _how_many(n, most):
-    "A number of images, given as that or as a fraction of them."
+def _how_many(n, total, most):
+    "A number of images, at most so many, given as that or as a fraction of the total."
     if isinstance(n, (int, np.integer)) and not isinstance(n, bool):
         return check_number("n", n, low=1, high=most, integer=True)
     check_number("n", n, low=0, high=1, open_low=True)
-    return min(most, max(1, round(n * most)))
+    return min(most, max(1, round(n * total)))
 
 # %% ../nbs/01_data.ipynb #9a6649f5
 def subset(
@@ -1001,7 +1042,8 @@ def subset(
     _check_ours("data", data, ImageData)
     if classes is not None:
         data = _only(data, [classes] if isinstance(classes, str) else list(classes))
-    return data.subset(_stratified(data.labels, _how_many(n, len(data)), seed))
+    n = _how_many(n, len(data), len(data))
+    return data.subset(_stratified(data.labels, n, seed))
 
 
 def _only(data, classes):
@@ -1023,7 +1065,8 @@ def with_label_noise(
     check_number("fraction", fraction, low=0, high=1)
     check_choice("kind", kind, ["uniform", "next"])
     if data.num_classes < 2: raise refuse("data", "one class", "at least two, to be confused")
-    i = _stratified(data.labels, round(fraction * len(data)), seed)
+    mixed = int(hash_u64(seed, -4))  # or a `split_valid` of the same seed would take just these
+    i = _stratified(data.labels, round(fraction * len(data)), mixed)
     others = data.num_classes - 1 if kind == "uniform" else 1
     labels = data.labels.clone()
     labels[i] = (labels[i] + 1 + (hash_uniform(seed, -3, i) * others).long()) % data.num_classes
@@ -1075,22 +1118,18 @@ def near_duplicates(
     most: int = 10_000,  # at most so many pairs
 ) -> list:  # of (i, j, correlation) with i < j, the most similar first
     "All pairs of thumbnails that are the same up to contrast and brightness."
-    x = torch.as_tensor(np.asarray(thumbnails)).float().reshape(-1, 1, 16, 16)
-    fine, coarse = _unit(x), _unit(F.avg_pool2d(x, 2))
+    x = _unit(torch.as_tensor(np.asarray(thumbnails)).float().reshape(-1, 256))
     pairs = torch.empty(3, 0, dtype=torch.float64)
     for first in range(0, len(x), 512):
-        close = coarse[first:first + 512] @ coarse[first:].T > similarity - 0.01
-        i, j = close.triu(1).nonzero().T + first
-        r = [(fine[a] * fine[b]).sum(1) for a, b in zip(i.split(2**16), j.split(2**16))]
-        new = torch.stack([i, j, torch.cat(r) if r else i]).double()
-        pairs = torch.cat([pairs, new[:, new[2] >= similarity]], 1)
+        r = (x[first:first + 512] @ x[first:].T).triu(1)
+        i, j = (r > similarity - 1e-6).nonzero().T  # up to the rounding of float32
+        pairs = torch.cat([pairs, torch.stack([i + first, j + first, r[i, j]]).double()], 1)
         pairs = pairs[:, pairs[2].argsort(descending=True, stable=True)[:most]]
     return [(int(i), int(j), r) for i, j, r in pairs.T.tolist()]
 
 
 def _unit(x):
     "Centred vectors of length 1; pictures without any contrast become zero, similar to nothing."
-    x = x.flatten(1)
     x = x - x.mean(1, keepdim=True)
     length = x.norm(dim=1, keepdim=True)
     return torch.where(length > x.shape[1] ** 0.5, x / length.clamp(min=1e-9), 0.0)

@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .core import (check_choice, check_kind, check_number, eval_mode, keep_rng, plain_text,
-                          refuse)
+from .core import (check_choice, check_kind, check_number, eval_mode, keep_buffers, keep_rng,
+                          plain_text, refuse)
 from .interpret import (captions, check_classifier, check_data, check_predictions, mistakes,
                                normalized, show_mistakes)
 
@@ -56,15 +56,10 @@ def untouched(
 ):  # a context manager: eval mode, fp32, eager, gradients off
     "Whatever is computed inside, model and generators are bit for bit as before afterwards."
     check_classifier(model)
-    buffers = [(b, b._version, b.clone()) for b in model.buffers()]
     device = next((p.device.type for p in model.parameters()), "cpu")
-    try:
-        with (eval_mode(model), keep_rng(), torch.inference_mode(False), torch.no_grad(),
-              torch.autocast(device, enabled=False), _eager()):
-            yield model
-    finally:
-        for buffer, version, old in buffers:
-            if buffer._version != version: buffer.data.copy_(old)
+    with (torch.inference_mode(False), torch.no_grad(), eval_mode(model), keep_buffers(model),
+          keep_rng(), torch.autocast(device, enabled=False), _eager()):
+        yield model
 
 # %% ../nbs/08_gradcam.ipynb #f58d62c2
 def call_model(
@@ -195,7 +190,8 @@ def _check_classes(classes, n, c):
 
 def target_scores(
     logits: torch.Tensor,  # float `[N, C]`, what the model returned
-    target=None,  # None: predicted class; an int; ints `[N]`; or a function logits → float `[N]`
+    target=None,  # None: predicted class; an int; ints `[N]`; or a function logits → float `[N]`,
+    # each score from its own row
 ) -> tuple:  # scores float `[N]`, classes int64 `[N]` (-1 where a function made the score)
     "The score to be explained, for each image. Raises `EvaError` for classes that are not there."
     check_kind("model", logits, torch.Tensor, "a model that returns logits [N, C]")
@@ -353,11 +349,12 @@ def scorecam_weights(
     batch_size: int = 256,  # masked images per forward pass
 ) -> torch.Tensor:  # weights float `[N, K]`, each row adds up to 1
     "Score-CAM: how high the score stays when the image is seen through each channel alone."
-    masks = F.interpolate(A, xb.shape[2:], mode="bilinear", align_corners=True)
-    low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
-    masks = ((masks - low) / (high - low + 1e-8)).to(xb.dtype)
-    rows = [torch.cat([_scorer(target, i)(call_model(model, xb[i] * m[:, None]))
-                       for m in masks[i].split(batch_size)]) for i in range(len(xb))]
+    def _masks(channels):
+        masks = F.interpolate(channels[:, None], xb.shape[2:], mode="bilinear", align_corners=True)
+        low, high = masks.amin((2, 3), keepdim=True), masks.amax((2, 3), keepdim=True)
+        return ((masks - low) / (high - low + 1e-8)).to(xb.dtype)
+    rows = [torch.cat([_scorer(target, i)(call_model(model, xb[i] * _masks(channels)))
+                       for channels in A[i].split(batch_size)]) for i in range(len(xb))]
     return torch.stack(rows).softmax(1)
 
 # %% ../nbs/08_gradcam.ipynb #dba705a9
@@ -501,11 +498,23 @@ MAPS = {"gradcam": gradcam_map, "gradcam++": gradcam_plus_plus_map, "hirescam": 
 WEIGHTS = {"scorecam": scorecam_weights, "ablationcam": ablationcam_weights}
 METHODS = (*MAPS, *WEIGHTS, "guided_gradcam")
 
+def _check_rows(target, logits):
+    "Refuse a function whose score of one row needs the others; `logits` is one row, `[1, C]`."
+    two = torch.cat([logits, -logits])
+    try:
+        together, alone = target(two), torch.cat([target(row[None]) for row in two])
+        if torch.allclose(together, alone, 1e-3, equal_nan=True): return
+    except (RuntimeError, IndexError): pass  # it counts the rows
+    raise refuse("target", "a function that needs the whole batch",
+                 "one that scores each row of the logits by itself",
+                 "For a class per image pass the indices [N].")
+
 def _tried(model, xb, target, seen, method):
     "Maps of a method that tries variants: weights per channel times activations."
     target = target if callable(target) else seen.classes
     with untouched(model):
         x = as_input(model, xb)
+        if callable(target): _check_rows(target, call_model(model, x[:1]))
         weights = {n: WEIGHTS[method](model, x, n, A, target) for n, A in seen.activations.items()}
     return {n: (weights[n][:, :, None, None] * A).sum(1) for n, A in seen.activations.items()}
 
@@ -587,7 +596,7 @@ def overlay(
 ) -> np.ndarray:  # uint8 `[H, W, 3]`, RGB
     "The image under a coloured map."
     check_number("opacity", opacity, low=0, high=1)
-    image, cam = _pixels(image), np.asarray(cam)
+    image, cam = _pixels(image), np.asarray(cam, np.float32)
     if image.shape != (*cam.shape, 3):
         raise refuse("cam", f"shape {list(cam.shape)}",
                      f"{list(image.shape[:2])}, the image's size", "Use enlarged(cams, size=...).")

@@ -12,7 +12,7 @@ __all__ = ['ORDERS', 'check_classifier', 'check_data', 'check_stats', 'normalize
 # %% ../nbs/07_interpret.ipynb #0fec4538
 import json, warnings, weakref, zlib
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import NormalDist
@@ -27,7 +27,8 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from .core import (COLORS, atomic_write, check_choice, check_kind, check_number, eval_mode,
-                          new_axes, pick_precision, plain_text, refuse, unwrap)
+                          keep_buffers, keep_rng, new_axes, pick_precision, plain_text, refuse,
+                          unwrap)
 from .data import ImageData, show_images
 
 # %% ../nbs/07_interpret.ipynb #fbf931c2
@@ -50,10 +51,14 @@ def check_stats(
     stats,  # what came as channel statistics
 ):  # the same
     "The statistics, if they have a mean and a standard deviation for each channel."
-    if all(len(getattr(stats, k, None) or ()) == 3 for k in ("mean", "std")): return stats
-    what = None if stats is None else f"a {type(stats).__name__}"
-    raise refuse("stats", what, "the ChannelStats that the model was trained with",
-                 "Splits have them as splits.stats.")
+    try:
+        mean, std = (tuple(map(float, getattr(stats, k))) for k in ("mean", "std"))
+        good = len(mean) == len(std) == 3 and min(std) > 0 and all(0 <= m <= 1 for m in mean)
+    except (AttributeError, TypeError, ValueError): good = False
+    if good: return stats
+    what = stats if hasattr(stats, "std") or stats is None else f"a {type(stats).__name__}"
+    raise refuse("stats", what, "the ChannelStats that the model was trained with, for pixels "
+                 "from 0 to 1, no deviation 0", "Splits have them as splits.stats.")
 
 # %% ../nbs/07_interpret.ipynb #4924a446
 def normalized(
@@ -69,8 +74,8 @@ def normalized(
         raise refuse("images", f"{x.dtype} {list(x.shape)}", "uint8 [N, H, W, 3]",
                      "For one image pass images[None].")
     x = x.to(device).permute(0, 3, 1, 2).float() / 255
-    mean, std = (torch.tensor(v, device=x.device).view(1, 3, 1, 1) for v in (stats.mean, stats.std))
-    return (x - mean) / std
+    row = lambda v: torch.tensor(tuple(map(float, v)), device=x.device).view(1, 3, 1, 1)
+    return (x - row(stats.mean)) / row(stats.std)
 
 # %% ../nbs/07_interpret.ipynb #eccd46e3
 @dataclass(frozen=True, eq=False, repr=False)
@@ -88,6 +93,12 @@ class Predictions:
         if shape != wanted or not shape[0]:
             raise refuse("log_probs", f"shape {shape}", f"[images, classes], here {wanted}",
                          "At least one image is needed." if not wanted[0] else "")
+        if not 0 <= self.targets.min() <= self.targets.max() < wanted[1]:
+            raise refuse("targets", f"{self.targets.min()} to {self.targets.max()}",
+                         f"0 to {wanted[1] - 1}")
+        if self.log_probs.max() > 1e-3:
+            raise refuse("log_probs", f"{self.log_probs.max():.3g}", "logarithms of probabilities",
+                         "Logits become such by logits.log_softmax(1).")
 
     @cached_property
     def probs(self) -> torch.Tensor: return self.log_probs.exp()
@@ -144,12 +155,20 @@ def _checksum(tensors):
         crc = zlib.crc32(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
     return crc
 
-def _made_from(model, data, stats, precision, device=None):
+_SETTINGS = bool, int, float, str, tuple, type(None)
+
+def _structure(model):
+    "Names, layers, hooks and settings of a model: all that decides on its output but the numbers."
+    settings = [[(k, v) for k, v in vars(m).items() if isinstance(v, _SETTINGS) and k != "training"]
+                for m in model.modules()]
+    hooks = [[*m._forward_pre_hooks, *m._forward_hooks] for m in model.modules()]
+    return repr((model, *model.state_dict(), settings, hooks))
+
+def _made_from(model, data, stats, precision):
     "What decides on predictions, as a line of text; and the precision that was chosen."
-    device = device or next(model.parameters(), data.images).device
-    precision = pick_precision(precision, device)
-    seen = _checksum([*model.state_dict().values(), data.images, data.labels])
-    built = zlib.crc32(repr((model, *model.state_dict())).encode())  # layers that hold no weights
+    precision = pick_precision(precision, next(model.parameters(), data.images).device)
+    seen = _checksum([*model.parameters(), *model.buffers(), data.images, data.labels])
+    built = zlib.crc32(_structure(model).encode())
     text = f"{seen:08x} {built:08x} {tuple(stats.mean)} {tuple(stats.std)} {precision.name}"
     return text, precision
 
@@ -161,10 +180,10 @@ def _remembered(model, key, compute):
     while len(kept) > 8: kept.popitem(last=False)
     return kept[key]
 
-def _log_probs(model, data, stats, batch_size, device, precision):
+def _log_probs(model, data, stats, batch_size, precision):
     "Log-probabilities float32 `[N, C]` on the CPU, checked for shape and for NaN."
-    rows = []
-    with torch.no_grad(), eval_mode(model), precision.autocast():
+    rows, device = [], next(model.parameters(), data.images).device
+    with torch.no_grad(), eval_mode(model), keep_buffers(model), keep_rng(), precision.autocast():
         for i in range(0, len(data), batch_size):
             logits = model(normalized(data.images[i:i + batch_size], stats, device))
             rows.append(F.log_softmax(logits.float(), -1))
@@ -184,19 +203,16 @@ def predict(
     data,  # the `ImageData` to predict
     stats,  # the `ChannelStats` that the model was trained with
     batch_size: int = 512,  # images per forward pass, ≥ 1
-    device=None,  # where to compute; None: where the model is. The model is not moved
     precision: str = "auto",  # "auto", "fp32", "bf16" or "fp16", as for `pick_precision`
 ) -> Predictions:  # on the CPU, in the data's order
-    """Every image through the model once, in eval mode; made again if weights or images changed.
-    Raises `EvaError` if there are no images, or the outputs do not fit the classes or are not
+    """Every image through the model once, where the model is, in eval mode, and nothing about it
+    changed; made again if weights or images changed. Raises `EvaError` if there are no images, or the outputs do not fit the classes or are not
     finite."""
     check_number("batch_size", batch_size, low=1, integer=True)
     model, data, stats = check_classifier(model), check_data(data), check_stats(stats)
-    device = torch.device(device or next(model.parameters(), data.images).device)
-    made_from, precision = _made_from(model, data, stats, precision, device)
-    log_probs = _remembered(
-        model, (made_from, batch_size, str(device)),
-        lambda: _log_probs(model, data, stats, batch_size, device, precision))
+    made_from, precision = _made_from(model, data, stats, precision)
+    log_probs = _remembered(model, (made_from, batch_size),
+                            lambda: _log_probs(model, data, stats, batch_size, precision))
     about = data.labels.cpu(), tuple(data.classes), data.paths, data.name
     return Predictions(log_probs.clone(), *about, made_from)
 
@@ -231,7 +247,8 @@ def load(
         raise refuse("predictions file", path, "a file that exists", "Check the path.") from None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
         raise refuse("predictions file", path, "a whole file written by Predictions.save",
-                     "Delete it, and predict again.") from error
+                     "Delete it and predict again; or, if it is something else, pass another path."
+                     ) from error
     return check_predictions(preds, data)
 
 # %% ../nbs/07_interpret.ipynb #779a7c50
@@ -247,7 +264,8 @@ def predict_once(
     model, data, stats = check_classifier(model), check_data(data), check_stats(stats)
     if Path(path).exists():
         kept = Predictions.load(path)
-        if kept.made_from == _made_from(model, data, stats, precision)[0]: return kept
+        if kept.made_from == _made_from(model, data, stats, precision)[0]:
+            return replace(kept, classes=tuple(data.classes), paths=data.paths, name=data.name)
     preds = predict(model, data, stats, batch_size, precision=precision)
     try: preds.save(path)
     except OSError as error: warnings.warn(f"predictions not kept: {error}", stacklevel=2)
@@ -303,7 +321,7 @@ def mistakes(
     check_predictions(preds), check_choice("order", order, ORDERS)
     check_number("seed", seed, integer=True)
     if n is not None: check_number("n", n, low=1, integer=True)
-    keep = ~preds.correct
+    keep, seed = ~preds.correct, int(seed)
     for labels, name in ((preds.targets, actual), (preds.labels, predicted)):
         if name is not None:
             keep &= labels == preds.classes.index(check_choice("class", name, preds.classes))
@@ -404,8 +422,8 @@ def plot_accuracy_per_class(
     whiskers = np.stack([share.accuracy - share.low, share.high - share.accuracy]).clip(min=0)
     ax.barh(table["class"].map(plain_text), share.accuracy, color=COLORS["train"], xerr=whiskers,
             error_kw=dict(ecolor=COLORS["muted"], capsize=3))
-    for i, value in enumerate(share.accuracy):
-        ax.text(1, i, f"{value:.0f}", va="center", fontsize=8, fontweight="bold",
+    for i, (value, n) in enumerate(zip(share.accuracy, table.n)):
+        ax.text(1, i, f"{value:.0f}" if n else "–", va="center", fontsize=8, fontweight="bold",
                 color="white" if value >= 7 else COLORS["muted"])  # a short bar has no room
     ax.axvline(100 * preds.accuracy, ls="--", color=COLORS["accent"])
     ax.set(xlim=(0, 100), ylim=(len(table) - 0.4, -0.6),

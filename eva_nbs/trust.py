@@ -10,6 +10,7 @@ __all__ = ['pointing_game', 'energy_inside', 'best_iou', 'blind_maps', 'bootstra
 
 # %% ../nbs/08b_trust.ipynb #18b71640
 import copy
+import itertools
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -168,7 +169,8 @@ def _dots(ax, key, table, names):
     "One measure: a row per method, a colour per layer, whiskers for the intervals."
     shown = table[table.method.isin(names)]
     layers = list(dict.fromkeys(shown.layer))
-    for k, (layer, shade) in enumerate(zip(layers, ("test", "train", "valid", "accent"))):
+    shades = itertools.cycle(("test", "train", "valid", "accent"))
+    for k, (layer, shade) in enumerate(zip(layers, shades)):
         own = shown[shown.layer == layer]
         y = [names.index(m) + 0.3 * (k - (len(layers) - 1) / 2) for m in own.method]
         whiskers = [own[key] - own[f"{key}_low"], own[f"{key}_high"] - own[key]]
@@ -249,7 +251,8 @@ def perturbation_curve(
         start, end = (x, torch.zeros_like(x)) if deletion else (_blurred(x, x.shape[3] / 8), x)
         for fraction in torch.linspace(0, 1, steps + 1):
             changed = _first(rank, fraction.item()).to(x.device)
-            probabilities = model(torch.where(changed, end, start)).float().softmax(1)
+            logits = call_model(model, torch.where(changed, end, start))
+            probabilities = logits.float().softmax(1)
             rows.append(probabilities.gather(1, classes[:, None])[:, 0].cpu())
     return torch.linspace(0, 1, steps + 1), torch.stack(rows, 1)
 
@@ -273,12 +276,12 @@ def plot_curves(
     "Mean curves with a band of two standard errors; the areas of whole ones in the legend."
     check_kind("curves", curves, dict, "name → (fractions [S], values [N, S])")
     ax = new_axes(ax)
-    colours = list(plt.get_cmap("tab10").colors)
-    for (name, (x, y)), colour in zip(curves.items(), colours):
+    colours = itertools.cycle(plt.get_cmap("tab10").colors)
+    for name, (x, y) in curves.items():
         mean, error = y.mean(0), y.std(0) / len(y) ** 0.5
         whole = (x[0], x[-1]) == (0, 1)
         area = f": area {curve_area(x, y).mean():.2f}" if whole else ""
-        colour = _BLIND.get(name, colour)
+        colour = _BLIND.get(name) or next(colours)
         ax.plot(x, mean, color=colour, label=name + area)
         ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.15, lw=0)
     ax.set(xlabel=xlabel, ylabel=ylabel)
@@ -343,7 +346,7 @@ def road(
         for share in shares:
             gone = _first(rank, share).to(x.device)
             extra = noise * torch.randn(x.shape, generator=generator).to(x) * gone
-            after = target_scores(model(impute(x, gone[:, 0]) + extra), classes)[0]
+            after = target_scores(call_model(model, impute(x, gone[:, 0]) + extra), classes)[0]
             rows.append((after - before).float().cpu())
     return torch.stack(rows, 1)
 
@@ -410,6 +413,7 @@ def weight_randomisation(
     seed: int = 0,  # of the random weights
 ) -> pd.DataFrame:  # a row per stage lost, from "nothing"; mean rank correlation of each method
     "Forget the stages from the last to the first, and compare the maps with the intact model's."
+    _no_function(target)
     methods, names, rows = _methods(methods), list(stages(check_classifier(model)))[::-1], {}
     first = grad_cam(model, xb, target, layer, methods[0])
     maps = lambda net, m: grad_cam(net, xb, first.classes, first.layers[-1], m).pick()
