@@ -267,7 +267,8 @@ class Cutout(Op):
 # %% ../nbs/02_augment.ipynb #8a56a278
 @dataclass(frozen=True)
 class RandomErasing(Op):
-    "Cover one rectangle of random area, shape and place, wholly inside the image."
+    """Cover one rectangle of random area, shape and place, wholly inside the image. The largest
+    area is the one that fits with every ratio, where that is less than asked for."""
     p: float = 0.5  # probability, 0 to 1
     scale: tuple = (0.02, 0.33)  # smallest and largest area, as a part of the image's
     ratio: tuple = (0.3, 3.3)  # smallest and largest width : height
@@ -279,12 +280,17 @@ class RandomErasing(Op):
         check_choice("fill", self.fill, ["mean", "zero", "noise"])
         for name, high in dict(scale=1, ratio=100).items(): _check_range(self, name, high)
 
-    def check(self, frame): _check_noise(self, frame)  # a Frame; noise is made of bytes
+    def check(self, frame):  # a Frame; noise is made of bytes, and every shape has to fit
+        _check_noise(self, frame)
+        (h, w), most = frame.size, self._largest(frame.size)
+        if self.scale[0] * h * w > most:
+            allowed = f"a smallest area of at most {int(100 * most / (h * w)) / 100:g} of the image"
+            raise refuse("scale", self.scale, f"{allowed}, which fits with the ratios {self.ratio}")
 
     def _params(self, frame, on, key, area, shape, top, left):
         (h, w), (low, high) = frame.size, self.ratio
         smallest = self.scale[0] * h * w
-        area = smallest + area * (max(smallest, self._largest(frame.size)) - smallest)
+        area = smallest + area * (self._largest(frame.size) - smallest)
         low, high = (area / h**2).clamp(min=low), (w**2 / area).clamp(max=high)
         ratio = low + shape * (high - low)
         height, width = (area / ratio).sqrt().round().long(), (area * ratio).sqrt().round().long()
@@ -737,7 +743,8 @@ class AlbumentationsEngine:
         self.rewind.to(bits)
         sample = {"image": image}
         for t in self.transforms: sample = t(**sample)
-        return sample["image"]
+        if sample["image"].shape == image.shape: return sample["image"]
+        raise _refuse_shape("policy", sample["image"], image)
 
     def pixels(
         self,
@@ -770,10 +777,14 @@ def _try_out(op, frame):
     "Refuse a transform from outside that changes the size or the kind of pixels."
     if not isinstance(op, External): return
     grey = np.zeros((*frame.size, 3), np.float32 if frame.normalized else np.uint8)
-    out, tell = op.transform(image=grey)["image"], lambda x: f"{tuple(x.shape)} {x.dtype}"
-    if tell(out) != tell(grey):
-        raise refuse(repr(op), tell(out), f"a result like its input, {tell(grey)}",
-                     "Resize when loading the data; become float by Normalize.")
+    out = op.transform(image=grey)["image"]
+    if (out.shape, out.dtype) != (grey.shape, grey.dtype): raise _refuse_shape(repr(op), out, grey)
+
+def _refuse_shape(what, out, image):
+    "The error for what came out of a transform, other than what went in."
+    tell = lambda x: f"{tuple(x.shape)} {x.dtype}"
+    return refuse(what, tell(out), f"a result like its input, {tell(image)}",
+                  "Resize when loading the data; become float by Normalize.")
 
 # %% ../nbs/02_augment.ipynb #38a2949a
 @patch
@@ -835,6 +846,8 @@ def engine_difference(
     seed: int = 0,  # of albumentations' draws
 ) -> torch.Tensor:  # float32 [N,H,W,3], absolute difference in grey levels (0 to 255)
     "How far apart the engines' pixels are when both do what albumentations drew."
+    if not policy.batched or policy.mixer:
+        raise refuse("policy", policy, "ops that both engines know, on single images")
     engine = AlbumentationsEngine(policy, images.shape[1:3], stats, seed)
     theirs, params = engine.drawn(images, torch.arange(len(images)))
     ours = images
@@ -1047,6 +1060,7 @@ def _from_here(self: Loader, wanted, epoch, turn):
 @patch
 def _from_workers(self: Loader, wanted, epoch, turn):
     "albumentations' pixels, made in worker processes."
+    self._check_turn(turn)
     if self._pool is None:
         self._keys = _Keys()
         self._pool = torch.utils.data.DataLoader(
@@ -1055,11 +1069,16 @@ def _from_workers(self: Loader, wanted, epoch, turn):
             generator=torch.Generator(),  # its own: else it draws from ours
             pin_memory=self.device.type == "cuda")
     self._keys[:] = [(index, epoch) for index in wanted]
-    for x in self._pool:
-        if turn is not self._turn:
-            raise refuse("iteration", "an older one", "the newest",
-                         "One walk at a time with workers.")
-        yield x
+    made = iter(self._pool)
+    for _ in wanted:
+        self._check_turn(turn)  # before anything is taken from those who share the workers
+        yield next(made)
+
+@patch
+def _check_turn(self: Loader, turn):
+    "Refuse to go on with an iteration after a newer one has begun."
+    if turn is not self._turn:
+        raise refuse("iteration", "an older one", "the newest", "One walk at a time with workers.")
 
 # %% ../nbs/02_augment.ipynb #bd8a0d1f
 @dataclass
@@ -1114,6 +1133,7 @@ def draw_samples(
     "One image as the net would see it in epochs 0 to n - 1."
     _check_data(data, stats, policy)
     check_number("index", index, low=0, high=len(data) - 1, integer=True)
+    check_number("n", n, low=1, integer=True)
     check_choice("engine", engine, ["auto", "batched", "albumentations"])
     policy, stats = Policy(*policy.image_ops), stats or channel_stats(data)
     batched = engine == "batched" or (engine == "auto" and policy.batched)
@@ -1159,6 +1179,7 @@ def show_op(
     range_, still = torch.linspace(0, 1 - 1e-6, n), torch.full((n,), 0.5)
     u = [range_ if d in moving else 0 * still if d == "on" else still for d in op.draws]
     frame, image = Frame(data.size, stats or channel_stats(data)), data.images[index:index + 1]
+    op.check(frame)
     params = op.params(torch.stack(u or [still], 1), frame)
     out = op.apply(image.expand(n, -1, -1, -1), params, frame)
     if out.dtype != torch.uint8: out = denormalize(out.permute(0, 3, 1, 2), frame.stats)
@@ -1182,7 +1203,7 @@ def show_sheet(
     axes=None,  # at least classes · n Axes to draw into; None makes a figure
 ) -> np.ndarray:  # of Axes [classes, n]
     "Augmented samples of every class, a row for each class."
-    _check_data(data, stats, policy)
+    _check_data(data, stats, policy), check_number("n", n, low=1, integer=True)
     order = epoch_order(len(data), seed)
     chosen = [order[data.labels[order] == c][:n] for c in range(data.num_classes)]
     short = [data.classes[c] for c, i in enumerate(chosen) if len(i) < n]
@@ -1203,7 +1224,9 @@ def show_pairs(
     axes=None,  # twice as many Axes as images, to draw into; None makes a figure
 ) -> np.ndarray:  # of Axes [2, images]: before above, after below
     "Images before and after a policy, in epoch 0."
+    _check_data(data, stats, policy)
     indices, stats = list(indices), stats or channel_stats(data)
+    if not indices: raise refuse("indices", indices, "at least one image")
     after = torch.cat([draw_samples(policy, data, int(i), 1, stats, seed) for i in indices])
     titles = [data.classes[c] for c in data.labels[indices]] + ["" for _ in indices]
     both = torch.cat([data.images[indices], after])

@@ -232,7 +232,7 @@ def _snapshot(model):
 
 @torch.no_grad()
 def _put_back(places, params, buffers, modes):
-    "Copy a `_snapshot` back into the very tensors that it was taken from, and these to their places."
+    "Copy a `_snapshot` back into the very tensors that it was taken from, each in its place."
     for held, name, t in places: held[name] = t
     for p, value, grad, grad_value, requires_grad in params:
         p.copy_(value)

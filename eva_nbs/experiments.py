@@ -9,7 +9,7 @@ __all__ = ['RECIPES', 'NORMS', 'RECIPE_SETS', 'OPTIONS', 'Recipe', 'parse_change
            'eva_report', 'read_images', 'Answers', 'classify', 'eva_predict', 'eva_gradcam']
 
 # %% ../nbs/10_experiments.ipynb #2c4755bf
-import base64, dataclasses, re, shlex, shutil, sys, warnings
+import base64, contextlib, dataclasses, re, shlex, shutil, sys, warnings
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from inspect import signature
@@ -29,8 +29,8 @@ from jinja2 import Template
 from .augment import (Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, make_loaders,
                              show_sheet)
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_kind, check_number,
-                          check_picture, command, describe_device, new_axes, pick_precision,
-                          read_json, refuse, set_seed, versions, write_json)
+                          check_picture, command, describe_device, keep_rng, new_axes,
+                          pick_precision, read_json, refuse, set_seed, versions, write_json)
 from .data import ChannelStats, Splits, load_data, open_image, split_valid
 from .data import subset as take
 from .gradcam import show_layers, show_mistake_cams
@@ -83,6 +83,7 @@ class Recipe:
         rates = {key: getattr(self, key) for key in ("lr_min", "lr_max")}
         for key, rate in rates.items():
             if rate != "find": check_number(key, rate, low=0, open_low=True)
+        if "find" not in rates.values(): check_number("lr_min", self.lr_min, high=self.lr_max)
 
     def _check_kinds(self):
         kinds = dict(name=str, title=str, notes=str, policy=Policy, nesterov=bool,
@@ -220,7 +221,8 @@ def diff(
     mine, theirs = self.facts(), other.facts()
     keys = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
     rows = [[facts.get(k, "–") for facts in (mine, theirs)] for k in keys]
-    return pd.DataFrame(rows, index=keys, columns=[self.name, other.name], dtype=object)
+    names = [self.name, other.name if other.name != self.name else f"the other {other.name}"]
+    return pd.DataFrame(rows, index=keys, columns=names, dtype=object)
 
 # %% ../nbs/10_experiments.ipynb #8448b12a
 @patch
@@ -233,6 +235,7 @@ def adapted(
 ) -> Recipe:  # a new one; None leaves a value as it is
     "The recipe with changes."
     for key in changes: check_choice("recipe key", key, [f.name for f in fields(self)])
+    changes = {k: v for k, v in changes.items() if v is not None}
     if lr_max is not None: changes = dict(lr_max=lr_max, lr_min=_fraction(lr_max)) | changes
     if width is not None:
         options = changes.get("model_options", self.model_options)
@@ -242,7 +245,7 @@ def adapted(
         if "peak_epoch" in self.schedule_options and "schedule_options" not in changes:
             peak = dict(peak_epoch=self.schedule_options["peak_epoch"] * epochs / self.epochs)
             changes["schedule_options"] = self.schedule_options | peak
-    return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
+    return dataclasses.replace(self, **changes)
 
 def _fraction(lr_max): return check_number("lr_max", lr_max, low=0, open_low=True) / 25
 
@@ -332,8 +335,7 @@ def create(
     check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
     folder = Path(out) / f"{recipe.name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}"
     try:
-        while folder.exists(): folder = folder.with_name(folder.name + "x")
-        folder.mkdir(parents=True)
+        folder = _made(folder)
         again = dict(command=f"eva_train {shlex.quote(str(folder))}")  # a run can be repeated
         config = dict(recipe=recipe.to_dict(), seed=seed) | again | config
         write_json(folder / "config.json", config)
@@ -342,6 +344,13 @@ def create(
         remedy = f"{e.strerror}: choose another --out."
         raise refuse("out", out, "a folder that can be written", remedy) from None
     return cls(folder)
+
+def _made(folder):
+    "A new folder of this name, or, where another start of the same second was first, a longer one."
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try: folder.mkdir()
+    except FileExistsError: return _made(folder.with_name(folder.name + "x"))
+    return folder
 
 # %% ../nbs/10_experiments.ipynb #19b003bb
 @patch(as_prop=True)
@@ -427,29 +436,31 @@ def load_splits(self: Run) -> Splits:
         check_number("subset", c["subset"], low=1, high=len(splits.train), integer=True)
         fewer = take(splits.train, n=c["subset"], seed=c["seed"])
         splits = dataclasses.replace(splits, train=fewer)
-    return split_valid(splits, valid, seed=c["seed"]) if valid else splits
+    cut = valid and splits.valid is None  # a folder may bring its own
+    return split_valid(splits, valid, seed=c["seed"]) if cut else splits
 
 # %% ../nbs/10_experiments.ipynb #12386837
 @patch
 def find_rates(
     self: Run,
     learner: Learner,  # left bit-identical
+    keep: bool = True,  # whether to write lr_find.json
 ) -> tuple[float, float]:  # the lowest and the highest rate
     "The recipe's rates; those that it leaves open come from a range test, kept in lr_find.json."
     r, path = self.recipe, self.folder / "lr_find.json"
     if "find" not in (r.lr_min, r.lr_max): return r.lr_min, r.lr_max
-    found = LRFind.load(path) if path.exists() else _find_and_keep(learner, r, path)
+    found = LRFind.load(path) if path.exists() else _find_and_tell(learner, r)
+    if keep and not path.exists(): found.save(path)
     return tuple(f if asked == "find" else asked
                  for f, asked in ((found.lr_min, r.lr_min), (found.lr_max, r.lr_max)))
 
-def _find_and_keep(learner, recipe, path):
+def _find_and_tell(learner, recipe):
     steps = recipe.find_options.get("steps", 100)
     print(f"LR range test: {steps} steps of rising rate, to find the rates", flush=True)
     found = _find(learner, recipe)
     if found.confidence == "none":
         raise refuse("lr_max", f"find, and nothing was found ({found.warning or found.reason})",
                      "a rate, or batches whose loss falls", "Set it, for example --lr_max 0.05.")
-    found.save(path)
     print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}; confidence: {found.confidence}",
           *filter(None, [found.warning]), sep="\n  ", flush=True)
     return found
@@ -475,7 +486,7 @@ def make_learner(
             TensorBoard(folder / "tensorboard")] if write else []
     engine, precision = c.get("engine", "auto"), c.get("precision", "auto")
     learner = recipe.make_learner(splits, c["seed"], engine, precision, keep, rank, world_size)
-    learner.schedule = recipe.make_schedule(*from_main(lambda: self.find_rates(learner)))
+    learner.schedule = recipe.make_schedule(*from_main(lambda: self.find_rates(learner, write)))
     if _has_checkpoint(folder):
         with warnings.catch_warnings():
             if not write: warnings.simplefilter("ignore")  # it says that nothing is written
@@ -516,15 +527,30 @@ def train(
 ) -> Learner:  # check `.interrupted`
     "Train to the end, from wherever the run stands; then write metrics, figures and the report."
     _check_can_go_on(self.folder)
-    splits = self.load_splits()
-    for remark in splits.remarks():
-        if rank == 0: print(remark, flush=True)
-    learner = self.make_learner(splits, rank, world_size)
-    if learner.epoch < self.recipe.epochs:
-        if rank == 0: _tell_place(learner, self), self.note_start(learner)
-        learner.fit(until=self.recipe.epochs)
-    if not learner.interrupted and rank == 0: self.finish(learner, splits)
+    with contextlib.ExitStack() as held:
+        from_main(lambda: held.enter_context(_by_nobody_else(self.folder)))
+        splits = self.load_splits()
+        for remark in splits.remarks():
+            if rank == 0: print(remark, flush=True)
+        learner = self.make_learner(splits, rank, world_size)
+        if learner.epoch < self.recipe.epochs:
+            if rank == 0: _tell_place(learner, self), self.note_start(learner)
+            learner.fit(until=self.recipe.epochs)
+        if not learner.interrupted and rank == 0: self.finish(learner, splits)
     return learner
+
+@contextlib.contextmanager
+def _by_nobody_else(folder):
+    "Refuse a run that another process is training; the system forgets a lock with its process."
+    with open(folder / "config.json") as f:
+        try:
+            import fcntl  # not on Windows
+            fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise refuse("run", f"{folder}, which is being trained right now",
+                         "a run that nobody else trains", "Wait for it, or stop it.") from None
+        except (ImportError, OSError): pass  # some file systems have no locks
+        yield
 
 def _tell_place(learner, run):
     "Say where a run goes on and what is not as before, or that it cannot go on."
@@ -579,6 +605,7 @@ def _measured(run, learner, splits, preds):
         recipe=run.recipe.name, data=splits.name, remarks=splits.remarks(),
         seed=run.config["seed"], epochs=learner.epoch,
         parameters=count_parameters(learner.model), train_images=len(splits.train),
+        valid_images=len(splits.valid or ()), image_size=splits.test.size,
         test_images=len(splits.test), test_checksum=splits.test.checksum,
         test_accuracy=preds.accuracy,
         test_loss=preds.losses.double().mean().item(),
@@ -617,8 +644,10 @@ def augmented_sheet(
     "Augmented images of each class, as they go into the net."
     check_kind("splits", splits, Splits, "Splits, as `load_data` returns them")
     check_number("n", n, low=1, integer=True), check_number("seed", seed, integer=True)
-    n = min(n, *splits.train.counts().values())
-    return show_sheet(policy, splits.train, n, splits.stats, seed)
+    there = {c: k for c, k in splits.train.counts().items() if k}
+    whole = len(there) == len(splits.classes)
+    shown = splits.train if whole else take(splits.train, classes=there)
+    return show_sheet(policy, shown, min(n, *there.values()), splits.stats, seed)
 
 # %% ../nbs/10_experiments.ipynb #95461d38
 def plot_curves(
@@ -665,7 +694,7 @@ def _figure_makers(run, learner, splits, preds, others):
     steps_per_epoch, history = len(learner.loaders.train), run.history
     makers = {
         "augmented": lambda: augmented_sheet(splits, recipe.policy),
-        "network": lambda: diagram(model, name=recipe.model).plot(),
+        "network": lambda: diagram(model, (3, *test.size), name=recipe.model).plot(),
         "schedule": lambda: plot_schedule(learner.schedule, recipe.epochs, steps_per_epoch),
         "accuracy": lambda: plot_curves(history, "accuracy"),
         "loss": lambda: plot_curves(history, "loss"),
@@ -825,9 +854,10 @@ def _facts(run, m):
     options = ", ".join(f"{k}={v}" for k, v in r.model_options.items())
     penalties = {"weight decay": r.weight_decay, "L1": r.l1}
     decay = ", ".join(f"{name} {value:g}" for name, value in penalties.items() if value)
-    chosen = f"by {r.valid:,} training images kept aside" if r.valid else "nothing is chosen"
+    aside = m.get("valid_images", r.valid)
+    chosen = f"by {aside:,} validation images" if r.valid else "nothing is chosen"
     schedule = ", ".join([r.schedule] + [f"{k}={v:.4g}" for k, v in m["rates"].items()]
-                         + [f"{k}={v:g}" for k, v in r.schedule_options.items()])
+                         + [f"{k}={_short(v)}" for k, v in r.schedule_options.items()])
     return [("Recipe", f"{r.name}: {r.title}"),
             ("Net", f"{r.model}({options}), {m['parameters']:,} parameters"),
             ("Data", " ".join([f"{m['data']}, {m['train_images']:,} images for training, "
@@ -839,6 +869,8 @@ def _facts(run, m):
             ("Batch and epochs", f"{r.batch_size} images a step, {r.epochs} epochs"),
             ("Seed", c["seed"]), ("Choosing", chosen),
             ("Machine", f"{m['device']}, {m['precision']}"), ("Notes", r.notes)]
+
+def _short(value): return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 _TABLES = dict(overview="Accuracy, its 95 % interval, and the calibration error",
                confused_pairs="Pairs that are confused most",
@@ -861,10 +893,12 @@ def write_report(
     check_kind("run", run, Run, "a Run", "Open it with Run.load(folder).")
     m, r, figures = metrics or run.metrics, run.recipe, _pictures(run.folder / "figures")
     sections = [(t, text, [n for n in names if n in figures]) for t, text, names in _SECTIONS]
-    net = build_model(r.model, **r.model_options | dict(num_classes=len(m["per_class_accuracy"])))
+    options = r.model_options | dict(num_classes=len(m["per_class_accuracy"]))
+    with keep_rng(): net = build_model(r.model, **options)
+    layers = str(summary(net, (3, *m.get("image_size", (32, 32)))))
     page = _REPORT.render(
         m=m, recipe=r, percent=f"{100 * m['test_accuracy']:.2f}", sentence=describe_result(m),
-        cards=_cards(m), facts=_facts(run, m), figures=figures, layers=str(summary(net)),
+        cards=_cards(m), facts=_facts(run, m), figures=figures, layers=layers,
         sections=[s for s in sections if s[2]], tables=_tables(run), again=run.config["command"],
         versions=_read_values(run.folder / "versions.json"))
     path = run.folder / "report.html"
@@ -895,7 +929,7 @@ def load_model(self: Run) -> tuple:  # (model in eval mode, classes, ChannelStat
     if lacking:
         raise refuse("weights", f"{path} without {', '.join(lacking)}", "a Learner's weights")
     options = self.recipe.model_options | dict(num_classes=len(about["classes"]))
-    model = build_model(self.recipe.model, **options)
+    with keep_rng(): model = build_model(self.recipe.model, **options)
     check_weights(path, weights, model.state_dict())
     model.load_state_dict(weights)
     stats = ChannelStats(tuple(about["mean"]), tuple(about["std"]))
@@ -905,7 +939,7 @@ def load_model(self: Run) -> tuple:  # (model in eval mode, classes, ChannelStat
 @patch(as_prop=True)
 def learner(self: Run) -> Learner:  # a new one each time; it does not write into the run's folder
     "A learner with the weights that were scored: to evaluate, explain, or train further."
-    learner = self.make_learner(self.load_splits(), write=False)
+    with keep_rng(): learner = self.make_learner(self.load_splits(), write=False)
     return learner.load(self.folder / "best.safetensors")
 
 @patch(as_prop=True)
@@ -946,7 +980,7 @@ def new_run(
     out: str | Path = "runs",  # where runs are kept
     data: str | None = None,  # "shapes" (the default), "cifar10", "cifar100" or a folder of images
     seed: int | None = None,  # of everything random; 0 by default
-    subset: int | None = None,  # train on so many images only, an equal share of each class
+    subset: int | None = None,  # use so many training images only, the same share of each class
     size: int | None = None,  # height and width of the images in pixels; by default as they are
     engine: str | None = None,  # augmentation engine: auto (the default), batched, albumentations
     precision: str | None = None,  # auto (the default), fp32, bf16 or fp16
@@ -958,10 +992,15 @@ def new_run(
     config = _settings(recipe) | {k: v for k, v in asked.items() if v is not None}
     _check_config(**config), _check_place(out, config["data"])
     adapted, words = base.adapted(**changes), _as_words(changes | config)
-    adapted.make_schedule(1e-3, 1e-2)  # refuses what cannot be built
+    _check_buildable(adapted)
     config["data"] = str(_place(config["data"]))  # found again from another working directory
-    return Run.create(adapted, out, command=f"eva_train {shlex.quote(str(recipe))} {words}",
-                      **config)
+    if words is not None: config["command"] = f"eva_train {shlex.quote(str(recipe))} {words}"
+    return Run.create(adapted, out, **config)
+
+def _check_buildable(recipe):
+    "Refuse a schedule or a net that cannot be built; the net is built without its numbers."
+    recipe.make_schedule(1e-3, 1e-2)
+    with keep_rng(), torch.device("meta"): build_model(recipe.model, **recipe.model_options)
 
 def _place(data):
     "Where a folder of data is, however it was written; other data by its name."
@@ -992,11 +1031,14 @@ def _check_config(seed, data, subset, size, engine, precision):
         raise refuse("data", data, allowed, "Check the path.")
 
 def _as_words(options):
-    "Options as one would type them; those that have no option of their own go after --set."
+    """Options as one would type them; those that have no option of their own go after --set. None
+    where one of these cannot be typed, such as a `Policy`."""
     given = {k: v for k, v in options.items() if v is not None}
-    quote = lambda v: shlex.quote(v if isinstance(v, str) else dumps(v, default=str))
-    own = [f"--{k} {quote(v)}" for k, v in given.items() if k in OPTIONS]
-    rest = [f"{k}={quote(v)}" for k, v in given.items() if k not in OPTIONS]
+    own = [f"--{k} {shlex.quote(str(v))}" for k, v in given.items() if k in OPTIONS]
+    rest = {k: v if isinstance(v, str) else dumps(v, default=str) for k, v in given.items()
+            if k not in OPTIONS}
+    if any(parse_changes([f"{k}={word}"])[k] != given[k] for k, word in rest.items()): return None
+    rest = [f"{k}={shlex.quote(word)}" for k, word in rest.items()]
     return " ".join([*own, *(["--set", *rest] if rest else [])])
 
 OPTIONS = ("data", "epochs", "batch_size", "subset", "size", "width", "lr_max", "seed", "engine",
@@ -1077,7 +1119,7 @@ def eva_train(
     out: str = None,  # where the run's folder is made, instead of in runs
     epochs: int = None,  # passes over the training images, instead of the recipe's
     batch_size: int = None,  # images per step, instead of the recipe's
-    subset: int = None,  # train on so many images only, an equal share of each class
+    subset: int = None,  # use so many training images only, the same share of each class
     size: int = None,  # bring all images to this height and width, in pixels
     width: int = None,  # channels of the net's first layer, instead of the recipe's
     lr_max: float = None,  # the highest learning rate, instead of the recipe's or a found one
@@ -1140,7 +1182,9 @@ def get_run(
     if finished: return finished[-1]
     if same: return train_run(lambda: same[-1], resumed=True)
     again = f"get_run({recipe!r}, full={full}, data={str(data)!r}, seed={seed})"
-    return train_run(lambda: Run.create(wanted, out, seed, command=again, **config))
+    _check_config(seed=seed, **config), _check_place(out, str(data))
+    config |= dict(data=str(_place(str(data))), command=again)
+    return train_run(lambda: Run.create(wanted, out, seed, **config))
 
 def _same_runs(out, recipe, seed, config):
     "The runs of this recipe with this seed and these settings, the newest last."
@@ -1242,7 +1286,9 @@ def classify(
     check_kind("run", run, Run, "a Run", "Open it with Run.load(folder).")
     model, classes, stats, size = run.load_model()
     images, good, problems = read_images(paths, size)
-    with torch.no_grad(): probs = model(normalized(images, stats)).float().softmax(1)
+    with torch.no_grad():
+        logits = torch.cat([model(normalized(part, stats)) for part in images.split(256)])
+    probs = logits.float().softmax(1)
     return Answers(good, problems, images, probs, classes, stats, model)
 
 # %% ../nbs/10_experiments.ipynb #f05c6c2d

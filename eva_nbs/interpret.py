@@ -206,8 +206,8 @@ def predict(
     precision: str = "auto",  # "auto", "fp32", "bf16" or "fp16", as for `pick_precision`
 ) -> Predictions:  # on the CPU, in the data's order
     """Every image through the model once, where the model is, in eval mode, and nothing about it
-    changed; made again if weights or images changed. Raises `EvaError` if there are no images, or the outputs do not fit the classes or are not
-    finite."""
+    changed; made again if weights or images changed. Raises `EvaError` if there are no images, or
+    the outputs do not fit the classes or are not finite."""
     check_number("batch_size", batch_size, low=1, integer=True)
     model, data, stats = check_classifier(model), check_data(data), check_stats(stats)
     made_from, precision = _made_from(model, data, stats, precision)

@@ -23,7 +23,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
-from .core import COLORS, check_choice, check_number, new_axes, refuse, unchanged, unwrap
+from .core import (COLORS, EvaError, check_choice, check_number, new_axes, refuse, unchanged,
+                          unwrap)
 
 # %% ../nbs/03_models.ipynb #4075c9a7
 def _group_norm(channels):
@@ -278,7 +279,7 @@ def _capturing(modules, keep):
 def _pick_layers(model, layers):
     "The modules called `layers` (None: the stages)."
     if layers is None: return stages(model)
-    known = dict(unwrap(model).named_modules())
+    known = dict(unwrap(model).named_modules()) | stages(model)
     for name in layers:
         if name not in known: raise _no_layer(model, name, known)
     return {name: known[name] for name in layers}
@@ -464,14 +465,19 @@ def receptive_fields(
 def _try(model, image, size):
     "Run a model; one that is made for a single size of image is refused."
     try: model(image)
-    except (RuntimeError, AssertionError) as error: raise _cannot_take(model, size, error) from None
+    except EvaError: raise
+    except _MISFITS as error: raise _cannot_take(model, size, error) from None
 
 
 def _run(model, size, layers):
     "The activations for a grey image of `size`."
     pick, image = _pick_layers(model, layers), _probe(model, size)
     try: return activations(model, image, pick)
-    except (RuntimeError, AssertionError) as error: raise _cannot_take(model, size, error) from None
+    except EvaError: raise
+    except _MISFITS as error: raise _cannot_take(model, size, error) from None
+
+
+_MISFITS = RuntimeError, ValueError, AssertionError  # what layers say to an image of another size
 
 
 def _field_row(name, output, wide, image, size):
@@ -619,7 +625,7 @@ def _block(ax, x, part, scale):
     "Draw one stage as a block that starts at `x`; return where it ends."
     name, shape, parameters, steps = part
     height = np.log2(max(shape[1:], default=1)) + 0.6
-    width = 0.35 + 0.16 * np.log2(shape[0])
+    width = 0.35 + 0.16 * np.log2(shape[0] if shape else 1)
     ax.add_patch(plt.Rectangle((x, -height / 2), width, height, fc=plt.cm.Blues(0.25 + 0.5 * scale),
                                ec="#33536f", lw=1))
     skips, middle = sum(skip for _, skip in steps), x + width / 2

@@ -122,6 +122,9 @@ class Comparison:
             if group.setdefault(r.seed, r) != r:
                 raise refuse("runs", f"two different runs of {r.name} with seed {r.seed}",
                              "one run for each seed", "Leave one out.")
+            if _subject(r) != _subject(next(iter(group.values()))):
+                raise refuse("runs", f"runs of {r.name} on {r.data} with other recipes or images",
+                             "runs that differ in the seed alone", "Compare them apart.")
         if not found: raise refuse("runs", "none", "one run or more", "Name their folders.")
         all_changes = [set(changes) for _, changes in found]
         self.shared = sorted(set.intersection(*all_changes))  # changes that all groups have
@@ -133,6 +136,11 @@ class Comparison:
         return "\n".join(seeds + ([f"all with {', '.join(self.shared)}"] if self.shared else []))
 
     def _repr_markdown_(self): return self.to_markdown()
+
+def _subject(r):
+    "What must be the same for two results to be seeds of one experiment."
+    facts = Recipe.from_dict(r.recipe).facts()
+    return facts, r.train_images, r.test_images, tuple(r.per_class)
 
 def _words(pairs): return tuple(f"{k}={v}" for k, v in pairs)
 
@@ -167,7 +175,7 @@ def table(
         low, high, over = _interval(results, level)
         rows.append({"recipe": label, "seeds": len(results), "accuracy %": accuracies.mean(),
                      "± sd": accuracies.std(),  # NaN for a single one
-                     f"{level:.0%} interval": f"{low:.2f} to {high:.2f}", "over": over,
+                     f"{100 * level:g}% interval": f"{low:.2f} to {high:.2f}", "over": over,
                      "test loss": np.mean([r.loss for r in results]),
                      "minutes": np.mean([r.seconds for r in results]) / 60})
     return pd.DataFrame(rows).round(3)
@@ -185,16 +193,22 @@ def paired(
     self: Comparison,
     level: float = 0.95,  # coverage of the interval
 ) -> pd.DataFrame:  # a row per pair of groups with common seeds; in percentage points
-    "Differences of the test accuracy between runs of the same seed."
+    "Differences of the test accuracy between runs of the same seed on the same test images."
     rows, level = [], check_number("level", level, low=0, high=0.9999, open_low=True)
     for (a, one), (b, two) in combinations(self.groups.items(), 2):
+        if _test_set(one) != _test_set(two): continue
         gaps = np.array([100 * (one[s].accuracy - two[s].accuracy) for s in one if s in two])
         if not len(gaps): continue
         ends = [f"{v:+.2f}" for v in mean_interval(gaps, level)] if len(gaps) > 1 else []
         rows.append({"first": a, "second": b, "pairs": len(gaps), "difference": gaps.mean(),
-                     f"{level:.0%} interval": " to ".join(ends) or "takes two seeds",
+                     f"{100 * level:g}% interval": " to ".join(ends) or "takes two seeds",
                      "better in": f"{(gaps > 0).sum()} of {len(gaps)}"})
     return pd.DataFrame(rows).round(2)
+
+def _test_set(group):
+    "What the runs of a group were tested on; runs are pairs only where it is the same."
+    first = next(iter(group.values()))
+    return first.data, first.test_images, tuple(first.per_class)
 
 # %% ../nbs/11_results.ipynb #150c7a1a
 @patch
@@ -233,10 +247,12 @@ def markdown_table(
 ) -> str:  # lines joined by newlines
     "A table in Markdown; numbers are aligned to the right."
     check_kind("frame", frame, pd.DataFrame, "a DataFrame", "Try Comparison.table().")
-    text = lambda v: "–" if v != v else f"{v:.2f}" if isinstance(v, float) else str(v)
+    absent = lambda v: pd.api.types.is_scalar(v) and pd.isna(v)
+    text = lambda v: "–" if absent(v) else f"{v:.2f}" if isinstance(v, float) else str(v)
     rule = ["---:" if pd.api.types.is_numeric_dtype(d) else "---" for d in frame.dtypes]
-    rows = [frame.columns, rule, *([text(v) for v in row] for row in frame.values.tolist())]
-    return "\n".join(f"| {' | '.join(map(str, row))} |" for row in rows)
+    rows = [map(text, row) for row in frame.itertuples(index=False, name=None)]
+    plain = lambda word: str(word).replace("|", "\\|")  # a class may be called so
+    return "\n".join(f"| {' | '.join(map(plain, row))} |" for row in [frame.columns, rule, *rows])
 
 @patch
 def to_markdown(self: Comparison) -> str:  # two tables, or one where there are no pairs

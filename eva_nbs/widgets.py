@@ -114,7 +114,7 @@ class Stop(Control):
     value: float  # at first, one of `choices`
     label: str = ""  # what stands beside it; "": its name
 
-    def _check(self, name, value):
+    def _check(self, name, value):  # the nearest stop
         check_number(name, value, self.choices[0], self.choices[-1])
         return min(self.choices, key=lambda c: abs(c - value))
 
@@ -202,6 +202,10 @@ class Explorer:
         for name, control in check_kind("controls", controls, dict, "name → Control").items():
             check_kind(name, control, Control, "a Control", "For example Slide(0, 9, 1).")
         if not callable(draw): raise refuse("draw", draw, "a function (figure, **values)")
+        tiles = [name for name, control in controls.items() if isinstance(control, Tiles)]
+        if len(tiles) != (gallery is not None):
+            allowed = f"a function for Tiles, of which there are {len(tiles)}"
+            raise refuse("gallery", gallery, allowed, "One gallery goes with one Tiles.")
         self.draw, self.controls, self.size, self.title = draw, controls, size, title
         self.groups, self.relevant, self.gallery = groups or {"": list(controls)}, relevant, gallery
         self.values = {name: control.value for name, control in controls.items()}
@@ -241,7 +245,8 @@ def _paint(self: Explorer, figure):
     if self.gallery is None or self._widget is not None:
         return self.draw(figure, **self.values)
     left, right = figure.subfigures(1, 2, width_ratios=[3.2, self.size[0]])
-    _paint_tiles(left, *self.gallery(**self.values), self.values)
+    place = next(v for k, v in self.values.items() if isinstance(self.controls[k], Tiles))
+    _paint_tiles(left, *self.gallery(**self.values), place)
     return self.draw(right, **self.values)
 
 @patch
@@ -362,6 +367,7 @@ def _op_control(op, name, side):
         return Span(tuple(sorted({*_SPANS[name], *value})), tuple(value), name)
     most = dict(size=side, padding=side // 2).get(name)
     low, high, step = (1, most, 1) if most else _RANGES.get(name, (None,) * 3)
+    if step == 1 and value != int(value): step = 0.1
     return None if low is None else Slide(low, max(high, value), value, step, name)
 
 def _op_controls(policy, side):
@@ -399,10 +405,10 @@ def _sheet(images, ncols):
         page[y:y + h, x:x + w] = image
     return page
 
-def _paint_tiles(figure, images, texts, values):
+def _paint_tiles(figure, images, texts, place):
     "A gallery with a frame around the chosen picture, for where it cannot be clicked."
     if not len(images): return
-    ncols, chosen = 4, min(values["tile"], len(images) - 1)
+    ncols, chosen = 4, min(place, len(images) - 1)
     h, w = images.shape[1:3]
     gap = max(1, h // 12)
     title = f"{len(images)} shown, one chosen"
@@ -477,12 +483,12 @@ def _judge(found, low, high):
 def lr_explorer(
     found,  # the `LRFind` of a range test
     epochs: int = 24,  # of the training to begin with, 2 to 200
-    peak_epoch: float = 5,  # epochs until its highest rate
+    peak_epoch: float | None = None,  # epochs until its highest rate; None: 5, of few a quarter
 ) -> Explorer:  # its `result` is the one-cycle `Schedule` for the range
     "Drag the range over a finished range test, and see what it would train."
     check_kind("found", found, LRFind, "an LRFind", "lr_find or learner.lr_find makes one.")
     check_number("epochs", epochs, 2, 200, integer=True)
-    check_number("peak_epoch", peak_epoch, 0.5, 100)
+    peak_epoch = check_number("peak_epoch", peak_epoch or _peak(epochs), 0.5, 100)
     rates = _rates(found.lrs[0], found.lrs[-1], found.lr_min, found.lr_max)
     low, high = sorted((float(found.lr_min), float(found.lr_max)))
     controls = dict(
@@ -503,6 +509,8 @@ def lr_explorer(
         right.set_title("what it would train", fontsize=9)
         return schedule
     return Explorer(_draw, controls, (8.6, 3.6), "range of rates")
+
+def _peak(epochs): return 5.0 if epochs > 5 else max(0.5, epochs // 2 / 2)
 
 def _steps(epochs, points=400):
     "Batches per epoch that are enough for drawing."
@@ -554,6 +562,9 @@ def schedule_explorer(
 ) -> Explorer:  # its `result` is the `Schedule` as it stands
     "Move peak, bounds and phases of any schedule, and take it away."
     check_number("steps_per_epoch", steps_per_epoch, 1, integer=True)
+    for name in {"lr_min", "lr_max"} & set(start): check_number(name, start[name], 1e-9, 1e3)
+    epochs = check_number("epochs", start.get("epochs", 24), 2, 100, integer=True)
+    start = dict(peak_epoch=_peak(epochs)) | start
     first = []  # what the grey line shows
     def _draw(figure, **values):
         schedule, steps = _schedule(**values), _steps(values["epochs"])
@@ -636,7 +647,7 @@ def gradcam_explorer(
     methods = tuple(methods) if isinstance(methods, (list, tuple)) and methods else (methods,)
     for name in methods: check_choice("method", name, METHODS)
     model, batch = _copy(model), lambda i: normalized(data.images[i:i + 1], stats)
-    layers = tuple(choose_layers(model, batch(0), layers or stage_layers(model, batch(0))))
+    layers = tuple(choose_layers(model, batch(0), layers or stage_layers(model, batch(0)) or None))
     said = lru_cache(64)(lambda i: _probabilities(model, batch(i)))
     look = lru_cache(64)(lambda i, k, layer, method: grad_cam(model, batch(i), k, layer, method))
     def _draw(figure, image, target, layer, method, opacity):
@@ -686,7 +697,8 @@ def mistakes_explorer(
             _map(figure, place, image, cams, layer, opacity, data.classes)
         _bars(figure, [0.77, 0.10, 0.22, 0.76], preds.probs[i], data.classes, actual, said)
         return i
-    layers, classes = tuple(stage_layers(model, batch(0))), ("any", *data.classes)
+    layers = tuple(stage_layers(model, batch(0)) or choose_layers(model, batch(0)))
+    classes = ("any", *data.classes)
     controls = dict(
         order=Pick(ORDERS, ORDERS[0]), actual=Pick(classes, "any"), predicted=Pick(classes, "any"),
         page=Slide(1, max(1, -(-len(preds.wrong) // n)), 1), tile=Tiles(n),
@@ -721,9 +733,11 @@ class TrainingDashboard(Callback):
         self._message, self._png = "", b""
 
     def before_fit(self, learner):  # the Learner that trains
+        if learner is not self._learner: self._seen = []
         self._learner, self._running, self._pressed = learner, True, False
         self._images, self._since, self._began = 0, time.perf_counter(), time.perf_counter()
         self._next, self._message, self._speed, self._first = 0.0, "", 0.0, self._progress()
+        self._seen = [seen for seen in self._seen if seen[0] <= self._first]  # not of a lost future
         if _somebody_there() and not learner.rank: self._open()
 
     def after_batch(self, learner):  # the Learner that trains
@@ -772,9 +786,10 @@ def _look(self: TrainingDashboard):
 @patch
 def _farewell(self: TrainingDashboard, learner, kept):
     "What there is to say at the end."
-    if not learner.stopping: return f"finished: {learner.epoch} epoch{'s' * (learner.epoch != 1)}"
     where = f"after epoch {learner.epoch}"
     if learner.batch: where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}"
+    if not learner.stopping and learner.epoch < learner.until: return f"broken off {where}"
+    if not learner.stopping: return f"finished: {learner.epoch} epoch{'s' * (learner.epoch != 1)}"
     saved = f"; saved in {kept[0]}; learner.fit() goes on" if kept else ""
     return f"stopped {where}: {learner.stopping}{saved}"
 
