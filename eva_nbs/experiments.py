@@ -913,8 +913,8 @@ def _cards(m):
     "The numbers that are shown large, with what they count."
     return [(f"{100 * m['test_accuracy']:.2f} %", "of the test images named right"),
             (f"{m['parameters']:,}", "parameters"),
-            (f"{m['train_seconds']:,.0f} s", "of training"),
-            (f"{m['images_per_second']:,.0f}", "images per second")]
+            (f"{m['train_seconds']:,.0f} s", "of training, each epoch's test included"),
+            (f"{m['images_per_second']:,.0f}", "images per second, the test left out")]
 
 # %% ../nbs/10_experiments.ipynb #2e034414
 @patch
