@@ -213,7 +213,8 @@ def keep_buffers(
 ):  # a context manager that yields the model
     "Whatever a forward pass writes into buffers inside, afterwards they are what they were."
     buffers = [(m._buffers, name, b) for m in model.modules() for name, b in m._buffers.items()]
-    values = [(b, b._version, b.clone()) for b in model.buffers()]
+    writable = [b for b in model.buffers() if not b.is_inference()]  # nobody writes into the others
+    values = [(b, b._version, b.clone()) for b in writable]
     try: yield model
     finally:
         for held, name, b in buffers: held[name] = b

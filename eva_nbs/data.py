@@ -223,8 +223,8 @@ class Splits:
     note: str = ""  # what was decided while loading, for the user to know
 
     def __post_init__(self):
-        for name, part in self.parts().items(): _check_ours(name, part, ImageData)
-        for name in ("train", "test"): _check_ours(name, getattr(self, name), ImageData)
+        for name in dict.fromkeys(["train", "test", *self.parts()]):
+            _check_ours(name, getattr(self, name), ImageData)
         want = self.train.size, self.train.classes
         for part in self.parts().values():
             if (part.size, part.classes) != want:

@@ -139,8 +139,11 @@ class Comparison:
 
 def _subject(r):
     "What must be the same for two results to be seeds of one experiment."
-    facts = Recipe.from_dict(r.recipe).facts()
-    return facts, r.train_images, r.test_images, tuple(r.per_class)
+    return Recipe.from_dict(r.recipe).facts(), r.train_images, _test_set(r)
+
+def _test_set(r):
+    "What a run was tested on; runs are pairs only where it is the same."
+    return r.data, r.test_images, tuple(r.per_class)
 
 def _words(pairs): return tuple(f"{k}={v}" for k, v in pairs)
 
@@ -196,7 +199,7 @@ def paired(
     "Differences of the test accuracy between runs of the same seed on the same test images."
     rows, level = [], check_number("level", level, low=0, high=0.9999, open_low=True)
     for (a, one), (b, two) in combinations(self.groups.items(), 2):
-        if _test_set(one) != _test_set(two): continue
+        if len({_test_set(next(iter(group.values()))) for group in (one, two)}) > 1: continue
         gaps = np.array([100 * (one[s].accuracy - two[s].accuracy) for s in one if s in two])
         if not len(gaps): continue
         ends = [f"{v:+.2f}" for v in mean_interval(gaps, level)] if len(gaps) > 1 else []
@@ -204,11 +207,6 @@ def paired(
                      f"{100 * level:g}% interval": " to ".join(ends) or "takes two seeds",
                      "better in": f"{(gaps > 0).sum()} of {len(gaps)}"})
     return pd.DataFrame(rows).round(2)
-
-def _test_set(group):
-    "What the runs of a group were tested on; runs are pairs only where it is the same."
-    first = next(iter(group.values()))
-    return first.data, first.test_images, tuple(first.per_class)
 
 # %% ../nbs/11_results.ipynb #150c7a1a
 @patch
