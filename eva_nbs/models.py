@@ -170,6 +170,13 @@ def _max_head(channels, num_classes, kind, scale):
     scaled = [] if scale == 1 else [Scale(scale)]
     return nn.Sequential(nn.AdaptiveMaxPool2d(1), *(linear if kind == "linear" else conv), *scaled)
 
+@torch.no_grad()
+def _times_gain(net, gain):
+    "The same net, with the weights of its convolutions multiplied: all but the last part's."
+    for conv in net[:-1].modules():
+        if isinstance(conv, nn.Conv2d): conv.weight.mul_(gain)
+    return net
+
 
 def custom_resnet(
     num_classes: int = 10,  # logits per image, ≥ 1
@@ -177,17 +184,20 @@ def custom_resnet(
     conv_bias: bool = False,  # biases in the four convolutions outside the residual blocks
     head: str = "linear",  # "linear": fully connected with bias; "conv": 1×1 convolution without
     logit_scale: float = 1.0,  # fixed factor of the logits, > 0; 0.125 calms the first steps
+    init_gain: float = 1.0,  # factor of the convolutions' first weights (not the head's), > 0
 ) -> nn.Sequential:  # float [N, 3, H, W], H and W ≥ 8 -> logits float [N, num_classes]
     "The residual net of the one-cycle assignment: prep, layer1, layer2, layer3, head."
     _check_net(num_classes, width), check_number("logit_scale", logit_scale, 0, open_low=True)
     check_choice("head", head, ("linear", "conv"))
+    check_number("init_gain", init_gain, 0, open_low=True)
     w, b = width, bool(conv_bias)
-    return _net(
+    net = _net(
         prep=nn.Sequential(*_conv_bn_relu(3, w, b)),
         layer1=nn.Sequential(*_conv_bn_relu(w, 2 * w, b, pool=True), ResBlock(2 * w)),
         layer2=nn.Sequential(*_conv_bn_relu(2 * w, 4 * w, b, pool=True)),
         layer3=nn.Sequential(*_conv_bn_relu(4 * w, 8 * w, b, pool=True), ResBlock(8 * w)),
         head=_max_head(8 * w, num_classes, head, logit_scale))
+    return _times_gain(net, init_gain)
 
 # %% ../nbs/03_models.ipynb #c2a0b8cd
 def _separable(c_in, c_out):
