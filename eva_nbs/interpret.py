@@ -180,13 +180,22 @@ def _remembered(model, key, compute):
     while len(kept) > 8: kept.popitem(last=False)
     return kept[key]
 
+def _logits(model, xb):
+    "What the model says, asked in its own dtype; images of a size that it cannot take are refused."
+    like = next((p for p in model.parameters() if p.is_floating_point()), xb)
+    try: return model(xb.to(like.dtype)).float()
+    except torch.OutOfMemoryError: raise
+    except RuntimeError as error:
+        raise refuse("data", f"images of {xb.shape[2]}×{xb.shape[3]}", "images that the model "
+                     "can take", f"It says: {str(error)[:120]}") from error
+
 def _log_probs(model, data, stats, batch_size, precision):
     "Log-probabilities float32 `[N, C]` on the CPU, checked for shape and for NaN."
     rows, device = [], next(model.parameters(), data.images).device
     with torch.no_grad(), eval_mode(model), keep_buffers(model), keep_rng(), precision.autocast():
-        for i in range(0, len(data), batch_size):
-            logits = model(normalized(data.images[i:i + batch_size], stats, device))
-            rows.append(F.log_softmax(logits.float(), -1))
+        for images in data.images.split(batch_size):
+            logits = _logits(model, normalized(images, stats, device))
+            rows.append(F.log_softmax(logits, -1))
     out = torch.cat(rows).cpu()
     if out.shape != (len(data), len(data.classes)):
         raise refuse("model", f"output {list(out.shape)}", f"{[len(data), len(data.classes)]}, "
@@ -199,15 +208,15 @@ def _log_probs(model, data, stats, batch_size, precision):
 
 # %% ../nbs/07_interpret.ipynb #9134a48d
 def predict(
-    model,  # a classifier: float32 `[B, 3, H, W]` in; logits or log-probabilities `[B, C]` out
+    model,  # a classifier: float `[B, 3, H, W]` in; logits or log-probabilities `[B, C]` out
     data,  # the `ImageData` to predict
     stats,  # the `ChannelStats` that the model was trained with
     batch_size: int = 512,  # images per forward pass, ≥ 1
     precision: str = "auto",  # "auto", "fp32", "bf16" or "fp16", as for `pick_precision`
 ) -> Predictions:  # on the CPU, in the data's order
     """Every image through the model once, where the model is, in eval mode, and nothing about it
-    changed; made again if weights or images changed. Raises `EvaError` if there are no images, or
-    the outputs do not fit the classes or are not finite."""
+    changed; made again if weights or images changed. Raises `EvaError` if there are no images, if
+    the model cannot take their size, or if outputs do not fit the classes or are not finite."""
     check_number("batch_size", batch_size, low=1, integer=True)
     model, data, stats = check_classifier(model), check_data(data), check_stats(stats)
     made_from, precision = _made_from(model, data, stats, precision)
