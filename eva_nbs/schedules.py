@@ -121,8 +121,10 @@ def lr_curve(
     check_kind("schedule", schedule, Schedule, "a Schedule", "Try one_cycle(0.1, epochs=24).")
     epochs = next(e for e in (epochs, schedule.epochs, 10) if e is not None)
     check_number("epochs", epochs, low=1, integer=True)
-    if metrics is not None and len(metrics) < epochs:
-        raise refuse("metrics", f"{len(metrics)} values", f"one for each of {epochs} epochs")
+    check_number("lr", lr, low=0, open_low=True)
+    known = epochs if metrics is None else len(metrics) if np.ndim(metrics) == 1 else 0
+    if known < epochs:
+        raise refuse("metrics", f"a list of {known}", f"one value for each of {epochs} epochs")
     walk = _walk(schedule, _dummy(lr), epochs, steps_per_epoch, metrics)
     rates, momenta = np.array([(group["lr"], group["momentum"]) for group in walk]).T
     return {"epoch": np.arange(len(rates)) / steps_per_epoch, "lr": rates, "momentum": momenta}
@@ -365,19 +367,22 @@ def plateau(
 # %% ../nbs/04_schedules.ipynb #9fac7692
 def _build_cosine(optimizer, steps, epochs, lr_min, lr):
     _start_at(optimizer, lr)
-    low, end = _share_left(optimizer, lr_min), epochs * steps
-    return LambdaLR(optimizer, lambda t: low + (1 - low) * (1 + math.cos(math.pi * t / end)) / 2)
-
-
-def _share_left(optimizer, lr_min):
-    "The lowest rate as a share of the first one: the same for every group."
-    first = max(float(group["lr"]) for group in optimizer.param_groups)
+    first, end = _first_rate(optimizer), epochs * steps
     if lr_min > first: raise refuse("lr_min", lr_min, f"at most the first rate, {first:g}")
-    return lr_min / first if first else 0.0
+
+    def share(t):
+        low = lr_min / (_first_rate(optimizer) or 1)  # asked anew: a checkpoint may have changed it
+        return low + (1 - low) * (1 + math.cos(math.pi * min(t / end, 1))) / 2
+    return LambdaLR(optimizer, share)
+
+
+def _first_rate(optimizer):
+    "What the fastest group starts from."
+    return max(float(group["initial_lr"]) for group in optimizer.param_groups)
 
 
 def cosine(
-    epochs: int,  # epochs until the lowest rate, ≥ 1; beyond them the rate rises again
+    epochs: int,  # epochs until the lowest rate, ≥ 1, at which it then stays
     lr_min: float = 0.0,  # the lowest rate, ≥ 0
     lr: float | None = None,  # the first rate, > 0; None: the optimizer's own
 ) -> Schedule:  # interval "step"
@@ -463,11 +468,13 @@ class _CyclicPlateau(_SideBySide):
         self.bounds = list(cycle.base_lrs), list(cycle.max_lrs)
 
     def step(self, metric=None):  # the monitored value at an epoch's end; None after a batch
+        before = self.scale
         super().step(metric)
-        if metric is None: return
         scale = self.scale
+        if scale == before: return
         low, high = ([b * scale for b in bound] for bound in self.bounds)
         self.by_batch.base_lrs, self.by_batch.max_lrs = low, high
+        for group in self.optimizer.param_groups: group["lr"] = group["lr"] * (scale / before)
 
     @property
     def scale(self): return self.by_metric.optimizer.param_groups[0]["lr"]
@@ -527,7 +534,8 @@ def from_dict(
     data: dict,  # what `to_dict` returned, perhaps by way of JSON
 ) -> Schedule:  # equal to the one that was saved
     "The schedule that `data` describes; its options are checked again."
-    if not isinstance(data, dict) or set(data) != {"name", "options"}:
+    whole = isinstance(data, dict) and set(data) == {"name", "options"}
+    if not whole or not isinstance(data["options"], dict):
         raise refuse("schedule", data, "a dict with name and options", "Use to_dict()'s.")
     check_choice("schedule", data["name"], SCHEDULES)
     options = {k: Schedule.from_dict(v) if k == "then" else v for k, v in data["options"].items()}
