@@ -18,9 +18,9 @@ import torch
 from fastcore.basics import patch
 from tqdm import tqdm
 
-from .core import (COLORS, Precision, check_choice, check_number, eval_mode, memory_kept,
-                          new_axes, pick_precision, read_json, refuse, set_seed, unchanged,
-                          write_json)
+from .core import (COLORS, Precision, check_choice, check_kind, check_number, eval_mode,
+                          memory_kept, new_axes, pick_precision, read_json, refuse, set_seed,
+                          unchanged, write_json)
 
 # %% ../nbs/05_lr_finder.ipynb #3e6a2dbe
 def sweep_rates(
@@ -230,7 +230,7 @@ def read_curve(
                    _confidence(low, high, clear, seen), _advice(clear, seen))
 
 # %% ../nbs/05_lr_finder.ipynb #d21e6913
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class LRFind:
     "What a range test saw and suggests. Rates are those of the fastest parameter group."
     lrs: np.ndarray  # float64 [n], rising
@@ -249,6 +249,11 @@ class LRFind:
     runs: np.ndarray = None  # float64 [sweeps, n]: the losses of each sweep
     points: np.ndarray = None  # float64 [sweeps]: the point of each sweep by itself
     training: np.ndarray = None  # float64 [n]: training losses, mean of all sweeps
+
+    def __eq__(self, other):
+        if not isinstance(other, LRFind): return NotImplemented
+        return all(np.array_equal(getattr(self, f.name), getattr(other, f.name))
+                   for f in fields(self))
 
     def __repr__(self):
         return (f"LRFind(suggestion={self.suggestion:.3g}, lr_min={self.lr_min:.3g}, "
@@ -335,11 +340,9 @@ def load(
     path,  # a JSON file that `save` wrote
 ) -> LRFind:  # equal to what was saved
     "Read a saved result. Raises `EvaError` if the file holds something else."
-    row = read_json(path)
-    if not isinstance(row, dict) or not {"lrs", "suggestion"} <= set(row):
-        raise refuse("path", path, "a file that LRFind.save wrote")
-    array = lambda v: np.array(v) if isinstance(v, list) else v
-    return cls(**{f.name: array(row[f.name]) for f in fields(cls) if f.name in row})
+    row, array = read_json(path), lambda v: np.array(v) if isinstance(v, list) else v
+    try: return cls(**{f.name: array(row[f.name]) for f in fields(cls) if f.name in row})
+    except TypeError: raise refuse("path", path, "a file that LRFind.save wrote") from None
 
 # %% ../nbs/05_lr_finder.ipynb #ca92e0a4
 @patch
@@ -401,17 +404,27 @@ def loader_kept(
     loader,  # anything that yields batches
 ):  # a context manager
     "Whatever is drawn from the loader inside, it is where it was afterwards."
-    sampler = getattr(loader, "batch_sampler", None)
-    parts = [loader, sampler, getattr(loader, "sampler", None), getattr(sampler, "sampler", None)]
-    kept = [(vars(p), dict(vars(p))) for p in parts if hasattr(p, "__dict__")]
-    own = [a["generator"] for _, a in kept if isinstance(a.get("generator"), torch.Generator)]
-    states = [(g, g.get_state()) for g in own]
+    kept = [(attributes, dict(attributes)) for attributes in _attributes(loader)]
+    states = [(g, g.get_state()) for g in _own_generators(loader)]
     try: yield loader
     finally:
         for generator, state in states: generator.set_state(state)
         for attributes, before in kept:
             attributes.clear()
             attributes.update(before)
+
+
+def _attributes(loader):
+    "Those of the loader and of its samplers."
+    sampler = getattr(loader, "batch_sampler", None)
+    parts = [loader, sampler, getattr(loader, "sampler", None), getattr(sampler, "sampler", None)]
+    return [vars(p) for p in parts if hasattr(p, "__dict__")]
+
+
+def _own_generators(loader):
+    "Generators that a loader or a sampler has for itself, in place of torch's default."
+    found = [a.get("generator") for a in _attributes(loader)]
+    return [g for g in found if isinstance(g, torch.Generator)]
 
 
 def _endless(loader, device, first: int = 0):
@@ -544,6 +557,24 @@ def _check_kinds(model, loss_func, optimizer, loader):
         if not good: raise refuse(what, received, allowed, do)
 
 
+def _check_options(accumulate, sweeps, precision, seed):
+    "Refuse numbers and names that do not exist."
+    check_number("accumulate", accumulate, low=1, integer=True)
+    check_number("sweeps", sweeps, low=1, integer=True)
+    check_kind("precision", precision, (str, Precision), "auto, fp32, bf16, fp16 or a Precision")
+    if seed is not None: check_number("seed", seed, low=0, integer=True)
+
+
+def _check_valid(valid_loader, metric):
+    "Refuse what is no loader, and an error rate with nothing to measure it on."
+    do = "Pass for example loaders.valid."
+    check_choice("metric", metric, ["loss", "error"])
+    if valid_loader is None and metric != "loss":
+        raise refuse("metric", metric, "loss, where there is no valid_loader", do)
+    if valid_loader is not None and not hasattr(valid_loader, "__iter__"):
+        raise refuse("valid_loader", valid_loader, "batches (inputs, targets)", do)
+
+
 def _check_parts(model, optimizer):
     "Refuse a net that cannot learn, or an optimizer that holds other parameters."
     learning = {id(p) for p in model.parameters() if p.requires_grad}
@@ -611,11 +642,8 @@ def lr_find(
 
     Source: L. Smith, "Cyclical learning rates for training neural networks" (arXiv:1506.01186).
     Raises `EvaError` for bad arguments, an empty loader or a frozen net; nothing changes then."""
-    check_number("accumulate", accumulate, low=1, integer=True)
-    check_number("sweeps", sweeps, low=1, integer=True)
-    check_choice("metric", metric, ["loss", "error"])
-    _check_kinds(model, loss_func, optimizer, loader)
-    _check_parts(model, optimizer)
+    _check_kinds(model, loss_func, optimizer, loader), _check_parts(model, optimizer)
+    _check_options(accumulate, sweeps, precision, seed), _check_valid(valid_loader, metric)
     lrs = sweep_rates(lr_start, lr_end, _count_steps(steps, epochs, loader, accumulate), mode)
     device = next(model.parameters()).device
     precision = pick_precision(precision, device) if isinstance(precision, str) else precision
@@ -630,6 +658,7 @@ def lr_find(
         with (bar if k == sweeps - 1 else nullcontext()), unchanged(model, optimizer, scaler), \
              loader_kept(loader), _flag_kept(optimizer), torch.enable_grad(), memory_kept(device):
             if k or seed is not None: set_seed((seed or 0) + k)
+            for own in _own_generators(loader) if k else (): own.manual_seed((seed or 0) + k)
             model.train()
             batches = _endless(loader, device, 1000 * k)
             step = _Step(model, loss_func, optimizer, batches, precision, scaler, accumulate,
@@ -637,6 +666,7 @@ def lr_find(
             every = 1 if device.type == "cpu" else 10
             figures, why = _sweep(step, optimizer, lrs, rule, every, bar)
         ends.append(why)
-        if why.startswith("interrupted") and runs: break  # the whole sweeps are worth more
-        runs.append(figures)
+        interrupted = why.startswith("interrupted")
+        if not (interrupted and runs): runs.append(figures)  # whole sweeps are worth more
+        if interrupted: break
     return _read(lrs, runs, ends, metric, sigma)
