@@ -10,7 +10,7 @@ __all__ = ['EVENTS', 'cross_entropy', 'nll_log_softmax', 'sgd', 'adamw', 'Histor
            'distributed', 'launch']
 
 # %% ../nbs/06_train.ipynb #854049c8
-import copy, csv, difflib, io, json, math, os, shutil, signal, sys, threading, time
+import copy, csv, difflib, io, json, math, os, re, shutil, signal, sys, threading, time
 import traceback, warnings, zipfile
 from contextlib import contextmanager
 from functools import partial
@@ -31,7 +31,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .augment import denormalize
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, eval_mode,
-                          get_rng_state, keep_rng, memory_kept, new_axes, pick_precision, refuse,
+                          get_rng_state, keep_buffers, keep_rng, memory_kept, new_axes,
+                          pick_precision, refuse,
                           sample_seed, set_rng_state, set_seed, versions)
 from .lr_finder import lr_find as _lr_find
 from .models import summary as _summary
@@ -121,7 +122,7 @@ class History(list):
 
     @property
     def steps(self) -> dict:  # "loss", "lr", "momentum" → float64 [number of batches]
-        "The run at full resolution."
+        "The run at full resolution; losses up to the last whole epoch."
         return {k: np.array(_numbers(v), dtype=float) for k, v in self._steps.items()}
 
     def to_frame(self) -> pd.DataFrame:  # one row per epoch
@@ -160,7 +161,9 @@ def plot_steps(
 ):  # the Axes with the loss
     "Training loss and learning rate over every batch of the run."
     check_number("window", window, 1, integer=True)
-    ax, steps = new_axes(ax, (6.5, 3)), pd.DataFrame(self.steps)
+    steps = self.steps  # the loss of an epoch that was stopped is not there yet
+    whole = min(map(len, steps.values()))
+    ax, steps = new_axes(ax, (6.5, 3)), pd.DataFrame({k: v[:whole] for k, v in steps.items()})
     ax.plot(steps.loss, color=COLORS["train"], alpha=0.3, lw=0.8)
     ax.plot(steps.loss.rolling(window, min_periods=1).mean(), color=COLORS["train"])
     ax.set(xlabel="batch", ylabel="training loss")
@@ -179,7 +182,7 @@ class Callback:
     order, main_only, state = 0, False, ()
 
     def __init_subclass__(cls):
-        for name in vars(cls):
+        for name in dir(cls):
             close = difflib.get_close_matches(name, EVENTS, 1, 0.8)
             if name in EVENTS or not (close or name.startswith(("before_", "after_", "on_"))):
                 continue
@@ -237,7 +240,7 @@ class Progress(Callback):
         if time.perf_counter() < self._next: return
         self._next = time.perf_counter() + 0.5
         if self._bar is None: self._open(learner)
-        now, per_batch = learner.running(), learner._sums["n"][0] * learner.world
+        now, per_batch = learner.running(), learner.loaders.train.batch_size * learner.world
         speed = per_batch * learner.batch / (time.perf_counter() - learner._started)
         rate = float(learner.optimizer.param_groups[0]["lr"])
         self._bar.set_postfix_str(f"loss {now['loss']:.3f} acc {100 * now['accuracy']:.1f}% "
@@ -350,11 +353,18 @@ def _forget_batches(learner, n):
         del noted[len(noted) - n:]
     learner._settled = min(learner._settled, left)
 
+def _tensors(output):
+    "All tensors in what a layer returned."
+    if torch.is_tensor(output): return [output]
+    if isinstance(output, dict): output = list(output.values())
+    if not isinstance(output, (list, tuple)): return []
+    return [t for part in output for t in _tensors(part)]
+
 def first_bad_layer(
     learner,  # a Learner with a batch in `xb`
 ) -> str:  # in words: the images, a weight, a layer, or the loss
     "Where the first value that is not finite comes from; the batch is run once more with hooks."
-    finite = lambda t: bool(torch.isfinite(t).all())
+    finite = lambda output: all(torch.isfinite(t).all() for t in _tensors(output))
     if not finite(learner.xb): return "the images themselves hold values that are not finite"
     weight = next((k for k, p in learner.model.named_parameters() if not finite(p)), None)
     found = []
@@ -362,7 +372,8 @@ def first_bad_layer(
     hooks = [m.register_forward_hook(look(f"{n} ({type(m).__name__})")) for n,
              m in learner.model.named_modules() if not [*m.children()]]
     try:
-        with keep_rng(), torch.no_grad(), learner.precision.autocast(): learner.model(learner.xb)
+        with keep_rng(), keep_buffers(learner.model), torch.no_grad(), \
+             learner.precision.autocast(): learner.model(learner.xb)
     finally: [h.remove() for h in hooks]
     if weight:
         return f"weight {weight} is not finite" + (f", so the output of {found[0]} is not either"
@@ -383,14 +394,14 @@ class Learner:
         precision: str = "auto",  # auto, fp32, bf16 or fp16
         compile="auto",  # auto (False, as was measured), False, True or a torch.compile mode
         seed: int = 0,  # of dropout and whatever else draws random numbers in training
-        device=None,  # None for the loaders' device
         deterministic: bool = False,  # True: refuse operations whose result varies from run to run
         score_test: str = "end",  # "end": once; "epoch": each epoch, to draw (never to choose)
     ):
+        "Raises `EvaError` for parts that do not fit, and for callbacks of another learner."
         callbacks = _listed(callbacks)
         _check_parts(model, loaders, loss, optimizer, schedule, callbacks)
         _check_options(score_test, compile, seed)
-        self.device = _device(device or loaders.train.device)
+        self.device = torch.device(loaders.train.device)
         layout = torch.channels_last if loaders.train.channels_last else torch.contiguous_format
         self.model = self.net = self.scored_model = model.to(self.device, memory_format=layout)
         self.loaders, self.schedule, self.seed = loaders, schedule, int(seed)
@@ -405,15 +416,21 @@ class Learner:
         self._sums, self._settled = _no_sums(), 0
         self.epoch = self.batch = self.until = 0
         self.interrupted, self.stopping, self._in_step = False, "", False
-        self._elapsed, self._started, self._hooks = 0.0, time.perf_counter(), {}
+        self._elapsed, self._started, self._hooks = 0.0, None, {}
         self.rank, self.world = (dist.get_rank(),
                                  dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.callbacks = sorted([*_missing_defaults(callbacks), *callbacks], key=lambda c: c.order)
-        for callback in self.callbacks: callback.attach(self)
+        for callback in self.callbacks:
+            callback._taken = _has_state(callback)
+            callback.attach(self)
 
     def __repr__(self):
         return (f"Learner({type(self.model).__name__} on {self.device}, {self.precision.name}, "
                 f"{len(self.loaders.train.data):,} images, epoch {self.epoch}/{self.until})")
+
+def _has_state(callback):
+    "Whether it keeps something from one batch to the next that a checkpoint would hold."
+    return bool(callback.state) or type(callback).state_dict is not Callback.state_dict
 
 def _listed(callbacks):
     "One callback, several or none, as a list."
@@ -425,6 +442,8 @@ def _check_parts(model, loaders, loss, optimizer, schedule, callbacks):
     brief = lambda v: type(v).__name__ if isinstance(v, torch.optim.Optimizer) else v
     rows = [("model", model, isinstance(model, nn.Module), "a torch.nn.Module",
              "Call the function that builds it."),
+            ("model", "a compiled net", not hasattr(model, "_orig_mod"), "the net itself",
+             "Pass it as it was before, and compile=True."),
             ("loaders", loaders, hasattr(getattr(loaders, "train", None), "batch_size"),
              "what make_loaders returns", "Use make_loaders(splits)."),
             ("loss", loss, loss is None or callable(loss), "a function (logits, target) → scalar",
@@ -435,6 +454,9 @@ def _check_parts(model, loaders, loss, optimizer, schedule, callbacks):
              "For example one_cycle(0.1).")]
     rows += [("callbacks", c, isinstance(c, Callback), "instances of Callback",
               "A class needs its brackets: EMA().") for c in callbacks]
+    rows += [("callbacks", f"{c}, which another learner has", not getattr(c, "_taken", False),
+              "callbacks that are new", "Their counters belong to one training.")
+             for c in callbacks]
     for what, received, good, allowed, do in rows:
         if not good: raise refuse(what, received, allowed, do)
 
@@ -444,11 +466,6 @@ def _is_optimizer(made):
     raise refuse("optimizer", f"a function that makes {type(made).__name__}",
                  "one that makes a torch.optim.Optimizer", "For example sgd(0.1).")
 
-def _device(device):
-    "A device by its name."
-    try: return torch.device(device)
-    except (RuntimeError, TypeError):
-        raise refuse("device", device, "cpu, cuda, cuda:1, mps or a torch.device") from None
 
 def _check_options(score_test, compile, seed):
     "Refuse options that do not exist."
@@ -495,8 +512,9 @@ def _log_probs(self: Learner, xb, tta):
 
 def _undisturbed(loader):
     "Its batches; what worker processes draw when they start is not missed by the training."
-    batches = iter(loader)
-    with keep_rng(): first = list(islice(batches, 1))
+    with keep_rng():
+        batches = iter(loader)
+        first = list(islice(batches, 1))
     yield from first
     yield from batches
 
@@ -526,8 +544,9 @@ def evaluate(
             loss = F.nll_loss(logs, labels, reduction="sum").double()
             total += torch.stack([loss, (logs.argmax(1) == labels).sum().double(),
                                   loss.new_tensor(len(yb))])
-    if self.world > 1 and loader.world_size > 1: dist.all_reduce(total)
+    if self.world > 1 and getattr(loader, "world_size", 1) > 1: dist.all_reduce(total)
     loss, correct, n = total.tolist()
+    if not n: raise refuse("loader", "no images", "at least one batch")
     return dict(loss=loss / n, accuracy=correct / n, correct=int(correct), n=int(n))
 
 # %% ../nbs/06_train.ipynb #c2f4233c
@@ -537,14 +556,16 @@ def predict(
     batches="test",  # "test", "valid", "train", any loader, or one batch float [B, 3, H, W]
     tta: str | None = None,  # test-time augmentation: None, "flip" or "flip+shift"
 ) -> torch.Tensor:  # float32 [N, C] on the CPU, rows sum to 1
-    "Class probabilities of each image."
+    "Class probabilities of each image; of several processes, each has those of its own share."
     one = isinstance(batches, torch.Tensor)
     if one and not (batches.ndim == 4 and batches.is_floating_point()):
         raise refuse("batches", f"{batches.dtype} {list(batches.shape)}", "float [B, 3, H, W]",
                      "The loaders yield such batches, normalised.")
     loader = [(batches.to(self.device), None)] if one else self._loader(batches)
     with eval_mode(self.scored_model):
-        return torch.cat([self._log_probs(xb, tta).exp().cpu() for xb, _ in _undisturbed(loader)])
+        rows = [self._log_probs(xb, tta).exp().cpu() for xb, _ in _undisturbed(loader)]
+    if not rows: raise refuse("batches", "no images", "at least one batch")
+    return torch.cat(rows)
 
 # %% ../nbs/06_train.ipynb #d0934a21
 @patch
@@ -619,21 +640,20 @@ def _step(self: Learner):
     self.scaler.update()
     self.optimizer.zero_grad(set_to_none=True)
     self._emit("after_step")
-    self._in_step = False
 
 # %% ../nbs/06_train.ipynb #a2831aae
 @patch
 def _record(self: Learner):
     "Note this batch without waiting for the device, then move a schedule that goes by batches."
     group, steps, sums = self.optimizer.param_groups[0], self.history._steps, self._sums
-    labels = self.yb if self.yb.ndim == 1 else self.yb.argmax(1)
+    labels, stepped = self.yb if self.yb.ndim == 1 else self.yb.argmax(1), self._step_is_due()
     sums["loss"].append(self.loss.detach())
     sums["correct"].append((self.logits.detach().argmax(1) == labels).sum())
     sums["n"].append(len(labels))
     steps["lr"].append(_unread(group["lr"]))
     steps["momentum"].append(group["momentum"] if "momentum" in group else group["betas"][0])
-    if not self._in_step and self.schedule.interval == "step": self.scheduler.step()
-    self.batch += 1
+    if stepped and self.schedule.interval == "step": self.scheduler.step()
+    self.batch, self._in_step = self.batch + 1, not stepped
 
 def _unread(rate):
     "A rate as a number; a copy of it, if it is a tensor, which nobody waits for."
@@ -735,7 +755,9 @@ def fit(
         except KeyboardInterrupt: self.stopping, self.interrupted = "interrupted", True
         except Exception as error:
             problem = None if self._died_with_workers(error) else _explain(self, error)
-        if not problem: self._score_at_early_end()
+        if not problem:
+            self._agree_to_stop()
+            self._score_at_early_end()
         self._release()
     self._emit("after_fit")
     if self.world > 1 and not problem: dist.barrier()
@@ -763,19 +785,48 @@ def _plan(self: Learner, epochs, until):
     if epochs is None and until is None and self.epoch >= self.until:
         raise refuse("fit", "no number of epochs", "fit(epochs) or fit(until=epoch)",
                      "No interrupted fit is left to go on with.")
+    if epochs is not None and until is not None:
+        raise refuse("fit", f"epochs={epochs} and until={until}", "one of the two",
+                     "epochs are counted from here, until from the start.")
+    if until is not None and until < self.epoch:
+        raise refuse("until", until, f"{self.epoch} or more: so many epochs are trained already")
     self.until = int(until or (self.epoch + epochs if epochs else self.until))
     self.interrupted, self.stopping, self._in_step = False, "", False
 
 @patch
 def _prepare(self: Learner):
     "Seed, schedule, wrappers and hooks: what must be there before the first batch."
+    _check_trainable(self)
     if self.epoch == self.batch == 0: self._seed_generators()
     self._build_schedule()
     self._warn_of_end()
+    _check_monitor(f"schedule {self.schedule.name}", self.schedule.monitor, self.loaders)
     if self.net is self.model: self.net = _wrap(self.model, self.device, self.world, self.compile)
     if self.world > 1: _check_processes(self.loaders.train, self.rank, self.world)
     mine = [c for c in self.callbacks if self.rank == 0 or not c.main_only]
     self._hooks = {e: [(c, getattr(c, e)) for c in mine if hasattr(c, e)] for e in EVENTS}
+
+def _check_trainable(learner):
+    "Refuse what cannot be trained; say so where the optimizer leaves something out."
+    loader, named = learner.loaders.train, learner.model.named_parameters()
+    if not len(loader):
+        raise refuse("batch_size", f"{loader.batch_size} and drop_last for {loader.n} images",
+                     "a whole batch at least", f"Use batch_size={loader.n} or drop_last=False.")
+    trained = {id(p) for group in learner.optimizer.param_groups for p in group["params"]}
+    names = [k for k, p in named if p.requires_grad and id(p) not in trained]
+    if not any(p.requires_grad for p in learner.model.parameters()):
+        raise refuse("model", "a net without parameters that require a gradient",
+                     "a net that can learn", "Unfreeze some: model.requires_grad_(True).")
+    if names:
+        warnings.warn(f"model: {len(names)} parameters require a gradient, but the optimizer does "
+                      f"not have them ({', '.join(names[:3])}); they stay as they are. If they "
+                      "were unfrozen since, make a new Learner.", stacklevel=4)
+
+def _check_monitor(who, monitor, loaders):
+    "Refuse to watch a figure that no epoch will have: before it is trained, not after."
+    if not (monitor or "").startswith("valid") or loaders.valid is not None: return
+    raise refuse(who, f"monitor={monitor!r}", "train_loss, train_accuracy",
+                 "Cut a validation part from the training set with split_valid.")
 
 @patch
 def _seed_generators(self: Learner):
@@ -797,9 +848,10 @@ def _build_schedule(self: Learner):
 @patch
 def _warn_of_end(self: Learner):
     "Say so where training goes on behind the end of a schedule that ends."
-    end = self.schedule.epochs
-    if self.rank or self.schedule.name != "one_cycle" or self.until <= end: return
-    warnings.warn(f"schedule: the one cycle ends after epoch {end}; training up to {self.until} "
+    end, last = self.schedule.epochs, self.schedule.options.get("then", self.schedule)
+    if self.rank or last.name not in ("one_cycle", "cosine") or self.until <= end: return
+    name = last.name.replace("_", " ")
+    warnings.warn(f"schedule: the {name} ends after epoch {end}; training up to {self.until} "
                   "goes on at its last rate. For a new cycle make a new Learner around the model.",
                   stacklevel=4)
 
@@ -810,6 +862,11 @@ def _tensors_stay(optimizer):
     yield
     for group, rate in zip(optimizer.param_groups, before):
         if torch.is_tensor(rate): group["lr"] = torch.full_like(rate, float(group["lr"]))
+
+@patch
+def _agree_to_stop(self: Learner):
+    "After the last epoch nobody asks any more: several processes stop together, or none."
+    if self.world > 1 and self._anyone(self.stopping): self.stop("another process asked")
 
 @patch
 def _score_at_early_end(self: Learner):
@@ -855,9 +912,19 @@ def _anyone(self: Learner, yes):
     return votes.item() > 0
 
 @patch
+def _seconds_in_epoch(self: Learner):
+    "What the present epoch has taken so far; time between two fits does not count."
+    if not self.batch or self._started is None: return self._elapsed
+    return time.perf_counter() - self._started
+
+@patch
 def _release(self: Learner):
-    "Let go of the last batch, its graph and its gradients."
-    if self.batch: self._elapsed = time.perf_counter() - self._started
+    "Let go of the last batch, its graph and its gradients; a step that was torn begins anew."
+    if self._in_step:
+        torn = min(self.batch % self.accumulate, len(self._sums["n"]))
+        _forget_batches(self, torn)
+        self.batch -= torn
+    self._elapsed, self._started = self._seconds_in_epoch(), None
     self.xb = self.yb = self.logits = self.loss = None
     self.optimizer.zero_grad(set_to_none=True)
 
@@ -867,10 +934,11 @@ def _explain(learner, error):
     text = str(error)
     if isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in text:
         traceback.clear_frames(error.__traceback__)
-        size = learner.loaders.train.batch_size
+        size, parts = learner.loaders.train.batch_size, 2 * learner.accumulate
+        do = (f"Use batch_size={size // 2} with GradAccumulate({parts}): the same steps in half "
+              "the memory." if size > 1 else "Use a smaller net, or smaller images.")
         return EvaError(f"memory: received a batch of {size} images that does not fit on "
-                        f"{learner.device}; allowed: what fits. Use batch_size={max(size // 2, 1)} "
-                        "with GradAccumulate(2): the same steps in half the memory.")
+                        f"{learner.device}; allowed: what fits. {do}")
     if "does not have a deterministic implementation" in text:
         return refuse("deterministic", text.split()[0], "operations with a repeatable result",
                       "Replace it, or use deterministic=False.")
@@ -883,9 +951,9 @@ def _explain(learner, error):
                       "Average over the batch.")
     logits, labels = getattr(learner, "logits", None), getattr(learner, "yb", None)
     if logits is None or labels is None or not _misfit(logits, labels): return error
-    classes = int(labels.max()) + 1 if labels.ndim == 1 else labels.shape[1]
+    classes = f"at least {labels.max() + 1}" if labels.ndim == 1 else labels.shape[1]
     return refuse("model", f"logits of shape {list(logits.shape)}",
-                  f"one column per class, at least {classes}",
+                  f"one column per class: {classes}",
                   "Build the model with num_classes of the data.")
 
 def _misfit(logits, labels):
@@ -976,7 +1044,7 @@ def read_weights(
     path: str | Path,  # a .safetensors file
 ) -> tuple:  # dict name → tensor, and dict of what was saved beside it
     "Read weights and what belongs to them; nothing in the file is executed."
-    if not Path(path).is_file():
+    if not isinstance(path, (str, Path)) or not Path(path).is_file():
         raise refuse("weights", path, "a .safetensors file that exists", "Check the path.")
     try:
         with safe_open(path, framework="pt") as f:
@@ -1026,10 +1094,10 @@ def state_dict(self: Learner) -> dict:  # plain values and tensors only
     """All that decides how training goes on. Take it between batches, in every process.
     As everywhere in torch, its tensors are the live ones: clone what must not change."""
     self._settle()
-    elapsed = time.perf_counter() - self._started if self.batch else 0.0
     rng, *others = self._all_generators()
-    return dict(format=1, epoch=self.epoch, batch=self.batch, until=self.until, seed=self.seed,
-                elapsed=elapsed,
+    return _plain(dict(
+                format=1, epoch=self.epoch, batch=self.batch, until=self.until, seed=self.seed,
+                elapsed=self._seconds_in_epoch(), precision=self.precision.name,
                 model=self.model.state_dict(), optimizer=self.optimizer.state_dict(),
                 scaler=self.scaler.state_dict(),
                 schedule=self.schedule and self.schedule.to_dict(),
@@ -1037,7 +1105,14 @@ def state_dict(self: Learner) -> dict:  # plain values and tensors only
                 rng=rng, others=others, sums=copy.deepcopy(self._sums),
                 rows=copy.deepcopy(list(self.history)), steps=copy.deepcopy(self.history._steps),
                 callbacks=[[type(c).__name__, c.state_dict()] for c in self.callbacks],
-                data=_data_dict(self), per_batch=_images_per_batch(self), versions=versions())
+                data=_data_dict(self), per_batch=_images_per_batch(self), versions=versions()))
+
+def _plain(value):
+    "The same with Python's own numbers: NumPy's could not be read back without running code."
+    if isinstance(value, np.generic): return value.item()
+    if isinstance(value, (list, tuple)): return type(value)(map(_plain, value))
+    if not isinstance(value, dict) or all(map(torch.is_tensor, value.values())): return value
+    return {k: _plain(v) for k, v in value.items()}
 
 @patch
 def _all_generators(self: Learner):
@@ -1056,7 +1131,8 @@ def _data_dict(learner):
     "What must be the same for batch k to be batch k."
     loader = learner.loaders.train
     return dict(images=len(loader.data), checksum=getattr(loader.data, "checksum", None),
-                batch=_images_per_batch(learner) * learner.accumulate, seed=loader.seed)
+                batch=_images_per_batch(learner) * learner.accumulate, seed=loader.seed,
+                drop_last=loader.drop_last, policy=loader.policy.to_dict())
 
 def _images_per_batch(learner):
     "Images that all processes together see between two counts of `batch`."
@@ -1081,7 +1157,9 @@ def load_state_dict(
     if state["schedule"]: self._load_schedule(state)
     with _tensors_stay(self.optimizer): self.optimizer.load_state_dict(state["optimizer"])
     for part in ("model", "scaler"): getattr(self, part).load_state_dict(state[part])
+    self.scored_model.load_state_dict(state["model"])  # an EMA that is new begins here
     self._load_callbacks(state["callbacks"])
+    _warn_of_precision(self, state)
     self._load_generators([state["rng"], *state.get("others", ())])
 
 @patch
@@ -1090,15 +1168,22 @@ def _load_generators(self: Learner, states):
     if len(states) == self.world: set_rng_state(states[self.rank])
     else: self._seed_generators()
 
+def _warn_of_precision(learner, state):
+    "Say so where a run goes on in another precision than it began in."
+    now, before = learner.precision.name, state.get("precision")
+    if before in (None, now): return
+    warnings.warn(f"resume: the run was in {before}; it goes on in {now}.", stacklevel=4)
+
 def _check_state(learner, state):
     "Refuse the state of another run, before anything is changed."
     if not _is_state(state):
         raise refuse("checkpoint", type(state).__name__, "what state_dict returned")
     check_weights("checkpoint", state["model"], learner.model.state_dict())
-    if state["data"] != _data_dict(learner):
-        raise refuse("checkpoint", f"a run on {state['data']}",
-                     f"the same data and step: {_data_dict(learner)}",
-                     "Make the loaders as before.")
+    own = _data_dict(learner)
+    odd = {k: v for k, v in state["data"].items() if v != own.get(k)}
+    if odd:
+        raise refuse("checkpoint", f"a run on other data or in other steps: {odd}",
+                     f"{ {k: own.get(k) for k in odd} }", "Make the loaders as before.")
     if not _fits(learner.optimizer, state["optimizer"]["param_groups"]):
         raise refuse("checkpoint", "the state of another optimizer",
                      f"that of {type(learner.optimizer).__name__} with these parameters",
@@ -1107,6 +1192,7 @@ def _check_state(learner, state):
     if mine and state["schedule"] not in (None, mine):
         raise refuse("checkpoint", f"a run with the schedule {state['schedule']}", f"{mine}",
                      "Make the schedule as before, or leave it out: the checkpoint has it.")
+    if state["schedule"] and not mine: Schedule.from_dict(state["schedule"])
 
 def _fits(optimizer, groups):
     "Whether saved parameter groups have the options and sizes of an optimizer's own."
@@ -1119,6 +1205,7 @@ def _load_schedule(self: Learner, state):
     "The schedule of the run, where this learner has none, and its scheduler's state."
     if self.schedule is None: self.schedule = Schedule.from_dict(state["schedule"])
     self.scheduler = None
+    if state["scheduler"] is None: return  # a learner that has not trained yet
     self._build_schedule()
     self.scheduler.load_state_dict(state["scheduler"])
 
@@ -1141,10 +1228,25 @@ def write_checkpoint(
     "Write a checkpoint atomically; the one that was there becomes <name>.prev.ckpt."
     path, buffer = Path(path), io.BytesIO()
     torch.save(state, buffer)
+    _check_readable(buffer)
     with atomic_write(path, "wb") as f:
         f.write(buffer.getbuffer())
         f.flush(), os.fsync(f.fileno())
         if path.exists(): _keep_previous(path)
+
+def _check_readable(buffer):
+    "Refuse a state that could be written but not read back: rather now than after a crash."
+    buffer.seek(0)
+    try: torch.load(buffer, map_location="meta", weights_only=True)
+    except Exception as error:
+        raise refuse("checkpoint", f"a state that cannot be read back ({_reason(error)})",
+                     "plain values and tensors", "Look at what the callbacks keep.") from None
+
+def _reason(error):
+    "What torch says of a file that it does not read, without its advice."
+    lines = re.sub(r"\x1b\[[\d;]*m", "", str(error)).strip().splitlines() or [type(error).__name__]
+    telling = next((line for line in lines if "Unsupported" in line), lines[0])
+    return telling.split("was not an allowed")[0].strip()[:100]
 
 def _keep_previous(path):
     "Let the previous name point to the present file, without a moment in which neither exists."
@@ -1154,21 +1256,25 @@ def _keep_previous(path):
     except OSError: shutil.copyfile(path, temporary)  # a file system without links
     os.replace(temporary, path.with_suffix(".prev.ckpt"))
 
+def _unused(path):
+    "The first name of the kind history.1.csv that is free."
+    return next(p for n in range(1, 10**6)
+                if not (p := path.with_suffix(f".{n}{path.suffix}")).exists())
+
 # %% ../nbs/06_train.ipynb #781f9e66
 def read_checkpoint(
     path: str | Path,  # a .ckpt file
 ) -> dict:  # a learner's state
     "Read a checkpoint after checking the checksum of everything in it; nothing in it is executed."
-    if not Path(path).is_file():
+    if not isinstance(path, (str, Path)) or not Path(path).is_file():
         raise refuse("checkpoint", path, "a file that exists", "Check the path.")
     try:
         with zipfile.ZipFile(path) as z: altered = z.testzip()
         if altered: raise zipfile.BadZipFile(f"{altered} was altered")
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
-        raise refuse("checkpoint", path, "a whole checkpoint",
-                     f"It cannot be used ({first}).") from None
+        raise refuse("checkpoint", path, "a whole checkpoint of plain values and tensors",
+                     f"It cannot be used ({_reason(error)}).") from None
     if _is_state(state): return state
     raise refuse("checkpoint", path, "a checkpoint of a Learner",
                  "Other files of weights are read with load.")
@@ -1180,12 +1286,15 @@ def resume(
     path: str | Path,  # a .ckpt file, or the folder that holds last.ckpt
 ) -> Learner:  # itself
     "Stand exactly where the checkpoint was written; `fit()` goes on as if nothing had happened."
+    if not isinstance(path, (str, Path)):
+        raise refuse("checkpoint", path, "a .ckpt file, or the folder that holds last.ckpt")
     path = Path(path) / "last.ckpt" if Path(path).is_dir() else Path(path)
     previous = path.with_suffix(".prev.ckpt")
     try: state = read_checkpoint(path)
     except EvaError as error:
         if not previous.exists(): raise
-        state = read_checkpoint(previous)
+        try: state = read_checkpoint(previous)
+        except EvaError: raise error from None
         warnings.warn(f"{error} Going on from {previous.name}, the one before it.", stacklevel=2)
         if path.exists() and self.rank == 0: path.replace(path.with_suffix(".damaged.ckpt"))
     self.load_state_dict(state)
@@ -1232,11 +1341,22 @@ class Checkpoint(_Writer):
 
     def before_fit(self, learner):  # the Learner that trains
         self._saved_at, self._due = time.monotonic(), False
-        if learner.rank == 0: self._try(self._tidy)
+        if learner.rank: return
+        self._try(self._tidy)
+        if learner.epoch == learner.batch == 0: self._try(self._move_aside)
 
     def _tidy(self):
         "Remove what a kill in the middle of writing has left."
         for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)
+
+    def _move_aside(self):
+        "Keep what another run has left in the folder, under other names."
+        found = [p for n in ("last.ckpt", "last.prev.ckpt", "best.safetensors")
+                 if os.path.exists(p := self.folder / n)]
+        moved = [path.replace(_unused(path)).name for path in found]
+        if moved:
+            warnings.warn(f"Checkpoint: {self.folder} held another run, and this one begins anew; "
+                          f"the other's files are now {', '.join(moved)}.", stacklevel=5)
 
     def after_batch(self, learner):  # the Learner that trains
         done = len(learner.history._steps["lr"])
@@ -1256,8 +1376,9 @@ class Checkpoint(_Writer):
         if learner.stopping and not learner._in_step: self.save_last(learner)
 
     def _is_best(self, value):
-        if value is None or self.best is None: return True
-        return value > self.best if self.monitor.endswith("accuracy") else value < self.best
+        if value is None or not os.path.exists(self.folder / "best.safetensors"): return True
+        sign = -1 if self.monitor.endswith("accuracy") else 1
+        return _better(sign * value, self.best and sign * self.best)
 
     def _save_best(self, learner):
         value, before = learner.history[-1].get(self.monitor), self.best
@@ -1276,6 +1397,10 @@ class Checkpoint(_Writer):
         state = learner.state_dict()
         if learner.rank == 0: self._try(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
         self._saved_at, self._due = time.monotonic(), False
+
+def _better(value, best, threshold=0.0):
+    "Whether a figure is lower than the best so far; one that is no number never is."
+    return best is None or not math.isfinite(best) or value < best - threshold
 
 def _silent(learner):
     return any(isinstance(c, Progress) and c.show == "off" for c in learner.callbacks)
@@ -1298,12 +1423,18 @@ class EarlyStop(Callback):
                                                          threshold, 0)
         self.monitor, self.best, self.waited = monitor, None, 0
 
+    def before_fit(self, learner):  # the Learner that trains
+        _check_monitor("EarlyStop", self.monitor, learner.loaders)
+        self._stop_if_due(learner)  # killed when it had just been decided, or started once more
+
     def after_epoch(self, learner):  # the Learner that trains
-        row = learner.history[-1]
-        if self.monitor not in row: raise _no_figure("EarlyStop", self.monitor, row)
-        value = row[self.monitor] * (-1 if self.monitor.endswith("accuracy") else 1)
-        better = self.best is None or value < self.best - self.threshold
+        value = learner.history[-1][self.monitor]
+        if self.monitor.endswith("accuracy"): value = -value
+        better = _better(value, self.best, self.threshold)
         self.best, self.waited = (value, 0) if better else (self.best, self.waited + 1)
+        self._stop_if_due(learner)
+
+    def _stop_if_due(self, learner):
         if self.waited >= self.patience:
             learner.stop(f"{self.monitor} has not got better for {self.waited} epochs")
 
@@ -1385,18 +1516,21 @@ class EMA(Callback):
 
     def attach(self, learner):  # the Learner that trains
         self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
-        learner.scored_model = self._average.module
+        learner.scored_model, self._n = self._average.module, 0
 
     def _mix(self, average, new, n):
-        get_ema_multi_avg_fn(min(self.decay, float((1 + n) / (10 + n))))(average, new, n)
+        share = min(self.decay, (1 + self._n) / (10 + self._n))  # n is on the device: not asked
+        get_ema_multi_avg_fn(share)(average, new, n)
 
     def after_step(self, learner):  # the Learner that trains
         self._average.update_parameters(learner.model)
+        self._n += 1
 
     def state_dict(self): return dict(average=self._average.state_dict())
 
     def load_state_dict(self, state):  # what `state_dict` returned
         self._average.load_state_dict(state["average"])
+        self._n = int(self._average.n_averaged)
 
 # %% ../nbs/06_train.ipynb #7e439311
 class LabelSmoothing(Callback):
@@ -1449,11 +1583,6 @@ def _same_run(path, rows):
     pairs = list(zip(theirs, ((str(r["epoch"]), str(r["train_loss"])) for r in rows)))
     return bool(pairs) and all(a == b for a, b in pairs)
 
-def _unused(path):
-    "The first name of the kind history.1.csv that is free."
-    return next(p for n in range(1, 10**6)
-                if not (p := path.with_suffix(f".{n}{path.suffix}")).exists())
-
 # %% ../nbs/06_train.ipynb #a61f9b1a
 class TensorBoard(_Writer):
     "Write scalars, a sheet of training images and, on request, histograms for TensorBoard."
@@ -1487,15 +1616,16 @@ class TensorBoard(_Writer):
     def _write(self, learner):
         if self._writer is None: self._open()
         steps, row, done = learner.history.steps, learner.history[-1], self._done
+        last = len(steps["loss"]) - 1  # of the epoch; the next one purges what lies behind it
         for name, values in steps.items():
             for k in range(done, len(values)):
                 self._writer.add_scalar(f"batch/{name}", values[k], k)
         for name in (k for k in row if k.endswith(("_loss", "_accuracy", "_per_second"))):
-            self._writer.add_scalar(name.replace("_", "/", 1), row[name], len(steps["loss"]))
+            self._writer.add_scalar(name.replace("_", "/", 1), row[name], last)
         for name, p in learner.model.named_parameters() if self.histograms else ():
-            self._writer.add_histogram(name, p.detach().float().cpu(), len(steps["loss"]))
+            self._writer.add_histogram(name, p.detach().float().cpu(), last)
         self._writer.flush()
-        self._done = len(steps["loss"])
+        self._done = last + 1
 
     def after_fit(self, learner):  # the Learner that trains
         if self._writer: self._try(self._writer.close)
@@ -1545,7 +1675,8 @@ def export_onnx(
     except ImportError:
         raise refuse("export_onnx", "no onnx", "onnx and onnxscript installed",
                      "pip install 'eva_nbs[onnx]'.") from None
-    train, images = self.loaders.train, torch.rand(2, 3, *self.loaders.train.data.size)
+    train = self.loaders.train
+    with keep_rng(): images = torch.rand(2, 3, *train.data.size)
     net = _Deployed(copy.deepcopy(self.scored_model).cpu().eval(),
                     train.stats).to(memory_format=torch.contiguous_format)
     with keep_rng(), warnings.catch_warnings():
