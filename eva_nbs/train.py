@@ -1025,6 +1025,11 @@ def _writing(path):
         raise refuse("path", f"{path} ({error.strerror or error})", "a file that can be written",
                      "Free the disk or choose another.") from error
 
+def _policy_dict(policy):
+    "The policy as plain data; None where albumentations cannot save one of its transforms."
+    try: return policy.to_dict()
+    except ValueError: return None
+
 @patch
 def save(
     self: Learner,
@@ -1034,7 +1039,7 @@ def save(
     train = self.loaders.train
     about = dict(classes=list(train.data.classes), size=list(train.data.size),
                  mean=list(train.stats.mean), std=list(train.stats.std),
-                 policy=train.policy.to_dict(), epoch=self.epoch)
+                 policy=_policy_dict(train.policy), epoch=self.epoch)
     data = safetensors_bytes(self.weights(), metadata={k: json.dumps(v) for k, v in about.items()})
     with _writing(path) as f: f.write(data)
     return Path(path)
@@ -1132,7 +1137,7 @@ def _data_dict(learner):
     loader = learner.loaders.train
     return dict(images=len(loader.data), checksum=getattr(loader.data, "checksum", None),
                 batch=_images_per_batch(learner) * learner.accumulate, seed=loader.seed,
-                drop_last=loader.drop_last, policy=loader.policy.to_dict())
+                drop_last=loader.drop_last, policy=_policy_dict(loader.policy))
 
 def _images_per_batch(learner):
     "Images that all processes together see between two counts of `batch`."
