@@ -213,13 +213,14 @@ def keep_buffers(
 ):  # a context manager that yields the model
     "Whatever a forward pass writes into buffers inside, afterwards they are what they were."
     buffers = [(m._buffers, name, b) for m in model.modules() for name, b in m._buffers.items()]
-    writable = [b for b in model.buffers()  # nobody writes into the others
-                if not b.is_inference() and b.untyped_storage().nbytes() >= b.nbytes]
+    plain = [b for b in model.buffers() if b.layout is torch.strided and not b.is_nested]
+    writable = [b for b in plain if not (b.is_inference() or b.is_meta)]
     values = [(b, b.clone()) for b in writable]
     try: yield model
     finally:
         for held, name, b in buffers: held[name] = b
-        for b, value in values: b.data.copy_(value)
+        for b, value in values:
+            if not torch.equal(b, value): b.data.copy_(value)  # read-only ones are never written to
 
 # %% ../nbs/00_core.ipynb #1a35a87b
 def _snapshot(model):

@@ -181,12 +181,12 @@ def _remembered(model, key, compute):
     return kept[key]
 
 def _logits(model, xb):
-    "What the model says, asked in its own dtype; images of a size that it cannot take are refused."
+    "What the model says, asked in its own dtype; a batch that it cannot take is refused."
     like = next((p for p in model.parameters() if p.is_floating_point()), xb)
     try: return model(xb.to(like.dtype)).float()
     except torch.OutOfMemoryError: raise
     except RuntimeError as error:
-        raise refuse("data", f"images of {xb.shape[2]}×{xb.shape[3]}", "images that the model "
+        raise refuse("data", f"images that make a batch {list(xb.shape)}", "one that the model "
                      "can take", f"It says: {str(error)[:120]}") from error
 
 def _log_probs(model, data, stats, batch_size, precision):

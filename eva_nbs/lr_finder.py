@@ -9,7 +9,7 @@ __all__ = ['sweep_rates', 'smooth', 'noise_level', 'cap_losses', 'steepest', 'mi
 # %% ../nbs/05_lr_finder.ipynb #3948be38
 import itertools
 import math
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 
 import numpy as np
@@ -651,22 +651,20 @@ def lr_find(
     validate = None if valid_loader is None else lambda: evaluate_curve(
         model, loss_func, valid_loader, metric == "error", precision)
     runs, ends = [], []
-    bar = tqdm(total=sweeps * len(lrs), desc="LR range test", delay=2, leave=False,
-               mininterval=0.25, disable=not progress)
-    for k in range(sweeps):
-        rule = StopRule(stop_factor)
-        with (bar if k == sweeps - 1 else nullcontext()), unchanged(model, optimizer, scaler), \
-             loader_kept(loader), _flag_kept(optimizer), torch.enable_grad(), memory_kept(device):
-            if k or seed is not None: set_seed((seed or 0) + k)
-            for own in _own_generators(loader) if k else (): own.manual_seed((seed or 0) + k)
-            model.train()
-            batches = _endless(loader, device, 1000 * k)
-            step = _Step(model, loss_func, optimizer, batches, precision, scaler, accumulate,
-                         validate)
-            every = 1 if device.type == "cpu" else 10
-            figures, why = _sweep(step, optimizer, lrs, rule, every, bar)
-        ends.append(why)
-        interrupted = why.startswith("interrupted")
-        if not (interrupted and runs): runs.append(figures)  # whole sweeps are worth more
-        if interrupted: break
+    with tqdm(total=sweeps * len(lrs), desc="LR range test", delay=2, leave=False,
+              mininterval=0.25, disable=not progress) as bar:
+        for k in range(sweeps):
+            with unchanged(model, optimizer, scaler), loader_kept(loader), \
+                 _flag_kept(optimizer), torch.enable_grad(), memory_kept(device):
+                if k or seed is not None: set_seed((seed or 0) + k)
+                for own in _own_generators(loader) if k else (): own.manual_seed((seed or 0) + k)
+                model.train()
+                step = _Step(model, loss_func, optimizer, _endless(loader, device, 1000 * k),
+                             precision, scaler, accumulate, validate)
+                every = 1 if device.type == "cpu" else 10
+                figures, why = _sweep(step, optimizer, lrs, StopRule(stop_factor), every, bar)
+            ends.append(why)
+            interrupted = why.startswith("interrupted")
+            if not (interrupted and runs): runs.append(figures)  # whole sweeps are worth more
+            if interrupted: break
     return _read(lrs, runs, ends, metric, sigma)

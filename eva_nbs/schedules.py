@@ -67,7 +67,8 @@ def _group_rates(optimizer, lr):
 def _start_at(optimizer, lr):
     "Make `lr` (None: the present rate) the one that the optimizer starts from."
     rates = [g["lr"] for g in optimizer.param_groups] if lr is None else _group_rates(optimizer, lr)
-    for group, rate in zip(optimizer.param_groups, rates): group["lr"] = group["initial_lr"] = rate
+    for group, rate in zip(optimizer.param_groups, rates):
+        group["lr"], group["initial_lr"] = rate, float(rate)  # a tensor would be written into
 
 # %% ../nbs/04_schedules.ipynb #f36418aa
 def _check_epochs(epochs):

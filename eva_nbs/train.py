@@ -184,8 +184,8 @@ class Callback:
     def __init_subclass__(cls):
         for name in dir(cls):
             close = difflib.get_close_matches(name, EVENTS, 1, 0.8)
-            if name in EVENTS or not (close or name.startswith(("before_", "after_", "on_"))):
-                continue
+            own = name in vars(cls) and name.startswith(("before_", "after_", "on_"))
+            if name in EVENTS or not (close or own): continue
             raise refuse(f"event of {cls.__name__}", name, ", ".join(EVENTS),
                          f"Did you mean {close[0]}?" if close else "")
 
@@ -351,7 +351,7 @@ def _forget_batches(learner, n):
     for name in ("lr", "momentum"):
         noted = learner.history._steps[name]
         del noted[len(noted) - n:]
-    learner._settled = min(learner._settled, left)
+    learner._settled, learner.batch = min(learner._settled, left), learner.batch - n
 
 def _tensors(output):
     "All tensors in what a layer returned."
@@ -420,9 +420,8 @@ class Learner:
         self.rank, self.world = (dist.get_rank(),
                                  dist.get_world_size()) if dist.is_initialized() else (0, 1)
         self.callbacks = sorted([*_missing_defaults(callbacks), *callbacks], key=lambda c: c.order)
-        for callback in self.callbacks:
-            callback._taken = _has_state(callback)
-            callback.attach(self)
+        for callback in self.callbacks: callback.attach(self)
+        for callback in self.callbacks: callback._taken = _has_state(callback)
 
     def __repr__(self):
         return (f"Learner({type(self.model).__name__} on {self.device}, {self.precision.name}, "
@@ -866,7 +865,9 @@ def _tensors_stay(optimizer):
 @patch
 def _agree_to_stop(self: Learner):
     "After the last epoch nobody asks any more: several processes stop together, or none."
-    if self.world > 1 and self._anyone(self.stopping): self.stop("another process asked")
+    if self.world == 1: return
+    if self._anyone(self.stopping): self.stop("another process asked")
+    self.interrupted = self._anyone(self.interrupted)
 
 @patch
 def _score_at_early_end(self: Learner):
@@ -921,9 +922,7 @@ def _seconds_in_epoch(self: Learner):
 def _release(self: Learner):
     "Let go of the last batch, its graph and its gradients; a step that was torn begins anew."
     if self._in_step:
-        torn = min(self.batch % self.accumulate, len(self._sums["n"]))
-        _forget_batches(self, torn)
-        self.batch -= torn
+        _forget_batches(self, min(self.batch % self.accumulate, len(self._sums["n"])))
     self._elapsed, self._started = self._seconds_in_epoch(), None
     self.xb = self.yb = self.logits = self.loss = None
     self.optimizer.zero_grad(set_to_none=True)
@@ -1108,16 +1107,18 @@ def state_dict(self: Learner) -> dict:  # plain values and tensors only
                 schedule=self.schedule and self.schedule.to_dict(),
                 scheduler=self.scheduler and _plain_state(self.scheduler),
                 rng=rng, others=others, sums=copy.deepcopy(self._sums),
-                rows=copy.deepcopy(list(self.history)), steps=copy.deepcopy(self.history._steps),
+                rows=copy.deepcopy(list(self.history)),
                 callbacks=[[type(c).__name__, c.state_dict()] for c in self.callbacks],
-                data=_data_dict(self), per_batch=_images_per_batch(self), versions=versions()))
+                data=_data_dict(self), per_batch=_images_per_batch(self), versions=versions()
+                )) | dict(steps=copy.deepcopy(self.history._steps))  # plain already, and long
 
 def _plain(value):
     "The same with Python's own numbers: NumPy's could not be read back without running code."
     if isinstance(value, np.generic): return value.item()
-    if isinstance(value, (list, tuple)): return type(value)(map(_plain, value))
+    if isinstance(value, list): return [_plain(v) for v in value]
+    if isinstance(value, tuple): return tuple(_plain(v) for v in value)
     if not isinstance(value, dict) or all(map(torch.is_tensor, value.values())): return value
-    return {k: _plain(v) for k, v in value.items()}
+    return {_plain(k): _plain(v) for k, v in value.items()}
 
 @patch
 def _all_generators(self: Learner):
@@ -1137,7 +1138,13 @@ def _data_dict(learner):
     loader = learner.loaders.train
     return dict(images=len(loader.data), checksum=getattr(loader.data, "checksum", None),
                 batch=_images_per_batch(learner) * learner.accumulate, seed=loader.seed,
-                drop_last=loader.drop_last, policy=_policy_dict(loader.policy))
+                drop_last=loader.drop_last, policy=_ops_as_text(loader.policy))
+
+def _ops_as_text(policy):
+    "What each op does, whatever the version of albumentations; None where it cannot be said."
+    plain = _policy_dict(policy)
+    return plain and [re.sub(r'"__version__": "[^"]*", ', "", json.dumps(op))
+                      for op in plain["ops"]]
 
 def _images_per_batch(learner):
     "Images that all processes together see between two counts of `batch`."
@@ -1159,10 +1166,12 @@ def load_state_dict(
     self._elapsed, self._sums = state["elapsed"], copy.deepcopy(state["sums"])
     self._settled = len(self._sums["n"])
     self.history = History(*copy.deepcopy([state["rows"], state["steps"]]))
+    self.scheduler = None
     if state["schedule"]: self._load_schedule(state)
     with _tensors_stay(self.optimizer): self.optimizer.load_state_dict(state["optimizer"])
     for part in ("model", "scaler"): getattr(self, part).load_state_dict(state[part])
-    self.scored_model.load_state_dict(state["model"])  # an EMA that is new begins here
+    if self.scored_model.state_dict().keys() == state["model"].keys():
+        self.scored_model.load_state_dict(state["model"])  # where an average that is new begins
     self._load_callbacks(state["callbacks"])
     _warn_of_precision(self, state)
     self._load_generators([state["rng"], *state.get("others", ())])
@@ -1209,7 +1218,6 @@ def _fits(optimizer, groups):
 def _load_schedule(self: Learner, state):
     "The schedule of the run, where this learner has none, and its scheduler's state."
     if self.schedule is None: self.schedule = Schedule.from_dict(state["schedule"])
-    self.scheduler = None
     if state["scheduler"] is None: return  # a learner that has not trained yet
     self._build_schedule()
     self.scheduler.load_state_dict(state["scheduler"])
@@ -1232,15 +1240,17 @@ def write_checkpoint(
 ) -> None:
     "Write a checkpoint atomically; the one that was there becomes <name>.prev.ckpt."
     path, buffer = Path(path), io.BytesIO()
+    _check_readable({k: state.get(k) for k in ("rows", "callbacks", "data")})
     torch.save(state, buffer)
-    _check_readable(buffer)
     with atomic_write(path, "wb") as f:
         f.write(buffer.getbuffer())
         f.flush(), os.fsync(f.fileno())
         if path.exists(): _keep_previous(path)
 
-def _check_readable(buffer):
-    "Refuse a state that could be written but not read back: rather now than after a crash."
+def _check_readable(parts):
+    "Refuse what could be written but not read back: rather now than after a crash."
+    buffer = io.BytesIO()
+    torch.save(parts, buffer)
     buffer.seek(0)
     try: torch.load(buffer, map_location="meta", weights_only=True)
     except Exception as error:
@@ -1324,7 +1334,7 @@ class _Writer(Callback):
 
 class Checkpoint(_Writer):
     "Keep last.ckpt (to go on from) and best.safetensors (to use) in a folder."
-    order, state = 90, ("best",)
+    order, state, _mine = 90, ("best",), False  # _mine: what lies in the folder is of this run
 
     def __init__(
         self,
@@ -1348,7 +1358,7 @@ class Checkpoint(_Writer):
         self._saved_at, self._due = time.monotonic(), False
         if learner.rank: return
         self._try(self._tidy)
-        if learner.epoch == learner.batch == 0: self._try(self._move_aside)
+        if learner.epoch == learner.batch == 0 and not self._mine: self._try(self._move_aside)
 
     def _tidy(self):
         "Remove what a kill in the middle of writing has left."
@@ -1358,10 +1368,12 @@ class Checkpoint(_Writer):
         "Keep what another run has left in the folder, under other names."
         found = [p for n in ("last.ckpt", "last.prev.ckpt", "best.safetensors")
                  if os.path.exists(p := self.folder / n)]
-        moved = [path.replace(_unused(path)).name for path in found]
-        if moved:
-            warnings.warn(f"Checkpoint: {self.folder} held another run, and this one begins anew; "
-                          f"the other's files are now {', '.join(moved)}.", stacklevel=5)
+        if not found: return
+        aside = _unused(self.folder / "other")
+        aside.mkdir()
+        for path in found: path.replace(aside / path.name)
+        warnings.warn(f"Checkpoint: {self.folder} held another run, and this one begins anew; "
+                      f"the other's files are now in {aside.name}.", stacklevel=6)
 
     def after_batch(self, learner):  # the Learner that trains
         done = len(learner.history._steps["lr"])
@@ -1387,6 +1399,7 @@ class Checkpoint(_Writer):
 
     def _save_best(self, learner):
         value, before = learner.history[-1].get(self.monitor), self.best
+        if not os.path.exists(self.folder / "best.safetensors"): before = None
         if learner.rank: self.best = value
         elif self._try(lambda: learner.save(self.folder / "best.safetensors")): self.best = value
         if self.best != value or None in (before, value) or learner.rank or _silent(learner): return
@@ -1401,7 +1414,11 @@ class Checkpoint(_Writer):
         "Write last.ckpt now; the one before it stays as last.prev.ckpt."
         state = learner.state_dict()
         if learner.rank == 0: self._try(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
-        self._saved_at, self._due = time.monotonic(), False
+        self._saved_at, self._due, self._mine = time.monotonic(), False, True
+
+    def load_state_dict(self, state):  # what `state_dict` returned
+        super().load_state_dict(state)
+        self._mine = True
 
 def _better(value, best, threshold=0.0):
     "Whether a figure is lower than the best so far; one that is no number never is."
@@ -1490,6 +1507,9 @@ class GradClip(Callback):
     ):
         self.norm, self._seen = check_number("norm", norm, 0, open_low=True), []
 
+    def attach(self, learner):  # the Learner that is being made
+        self._seen = []
+
     def before_step(self, learner):  # the Learner that trains
         self._seen.append(nn.utils.clip_grad_norm_(learner.model.parameters(), self.norm))
 
@@ -1521,21 +1541,19 @@ class EMA(Callback):
 
     def attach(self, learner):  # the Learner that trains
         self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
-        learner.scored_model, self._n = self._average.module, 0
+        learner.scored_model = self._average.module
 
-    def _mix(self, average, new, n):
-        share = min(self.decay, (1 + self._n) / (10 + self._n))  # n is on the device: not asked
-        get_ema_multi_avg_fn(share)(average, new, n)
+    def _mix(self, average, new, on_device):
+        n = int(self._average.n_averaged)  # lies on the CPU, so that nobody waits for it
+        get_ema_multi_avg_fn(min(self.decay, (1 + n) / (10 + n)))(average, new, on_device)
 
     def after_step(self, learner):  # the Learner that trains
         self._average.update_parameters(learner.model)
-        self._n += 1
 
     def state_dict(self): return dict(average=self._average.state_dict())
 
     def load_state_dict(self, state):  # what `state_dict` returned
         self._average.load_state_dict(state["average"])
-        self._n = int(self._average.n_averaged)
 
 # %% ../nbs/06_train.ipynb #7e439311
 class LabelSmoothing(Callback):

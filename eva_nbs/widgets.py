@@ -766,7 +766,7 @@ class TrainingDashboard(Callback):
 def _save(self: TrainingDashboard, state):
     "Where the state was written; a disk that is full or gone costs no more than the file."
     try: write_checkpoint(state, self.folder / "last.ckpt")
-    except OSError as error:
+    except (OSError, EvaError) as error:
         warnings.warn(f"TrainingDashboard: cannot write ({error})", stacklevel=4)
         return []
     return [self.folder]
