@@ -1365,7 +1365,7 @@ class Checkpoint(_Writer):
         for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)
 
     def _move_aside(self):
-        "Keep what another run has left in the folder, under other names."
+        "Keep what another run has left in the folder, in a folder of its own."
         found = [p for n in ("last.ckpt", "last.prev.ckpt", "best.safetensors")
                  if os.path.exists(p := self.folder / n)]
         if not found: return
