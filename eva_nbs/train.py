@@ -1393,13 +1393,15 @@ class Checkpoint(_Writer):
         if learner.stopping and not learner._in_step: self.save_last(learner)
 
     def _is_best(self, value):
-        if value is None or not os.path.exists(self.folder / "best.safetensors"): return True
-        sign = -1 if self.monitor.endswith("accuracy") else 1
-        return _better(sign * value, self.best and sign * self.best)
+        best, sign = self._standing(), -1 if self.monitor.endswith("accuracy") else 1
+        return value is None or _better(sign * value, best and sign * best)
+
+    def _standing(self):
+        "The best so far, if its file is still there."
+        return self.best if os.path.exists(self.folder / "best.safetensors") else None
 
     def _save_best(self, learner):
-        value, before = learner.history[-1].get(self.monitor), self.best
-        if not os.path.exists(self.folder / "best.safetensors"): before = None
+        value, before = learner.history[-1].get(self.monitor), self._standing()
         if learner.rank: self.best = value
         elif self._try(lambda: learner.save(self.folder / "best.safetensors")): self.best = value
         if self.best != value or None in (before, value) or learner.rank or _silent(learner): return
