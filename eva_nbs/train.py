@@ -1102,7 +1102,7 @@ def state_dict(self: Learner) -> dict:  # plain values and tensors only
     return _plain(dict(
                 format=1, epoch=self.epoch, batch=self.batch, until=self.until, seed=self.seed,
                 elapsed=self._seconds_in_epoch(), precision=self.precision.name,
-                model=self.model.state_dict(), optimizer=self.optimizer.state_dict(),
+                loss=_loss_as_text(self.loss_func), model=self.model.state_dict(), optimizer=self.optimizer.state_dict(),
                 scaler=self.scaler.state_dict(),
                 schedule=self.schedule and self.schedule.to_dict(),
                 scheduler=self.scheduler and _plain_state(self.scheduler),
@@ -1128,6 +1128,13 @@ def _all_generators(self: Learner):
     states *= self.world
     dist.all_gather_object(states, states[0])
     return states
+
+def _loss_as_text(loss):
+    "A function's name, or an object's kind and settings."
+    if hasattr(loss, "__qualname__"): return loss.__qualname__
+    settings = [f"{k}={v!r}" for k, v in getattr(loss, "__dict__", {}).items()
+                if isinstance(v, (str, int, float)) and not k.startswith("_") and k != "training"]
+    return f"{type(loss).__name__}({', '.join(settings)})"
 
 def _plain_state(scheduler):
     "A scheduler's state without the functions that some of them put into it."
@@ -1173,7 +1180,7 @@ def load_state_dict(
     if self.scored_model.state_dict().keys() == state["model"].keys():
         self.scored_model.load_state_dict(state["model"])  # where an average that is new begins
     self._load_callbacks(state["callbacks"])
-    _warn_of_precision(self, state)
+    _warn_of_changes(self, state)
     self._load_generators([state["rng"], *state.get("others", ())])
 
 @patch
@@ -1182,11 +1189,14 @@ def _load_generators(self: Learner, states):
     if len(states) == self.world: set_rng_state(states[self.rank])
     else: self._seed_generators()
 
-def _warn_of_precision(learner, state):
-    "Say so where a run goes on in another precision than it began in."
-    now, before = learner.precision.name, state.get("precision")
-    if before in (None, now): return
-    warnings.warn(f"resume: the run was in {before}; it goes on in {now}.", stacklevel=4)
+def _warn_of_changes(learner, state):
+    "Say so where a run goes on with another precision or loss than it began with."
+    own = dict(precision=learner.precision.name, loss=_loss_as_text(learner.loss_func))
+    for name, now in own.items():
+        before = state.get(name)  # older checkpoints do not have their loss
+        if before not in (None, now):
+            warnings.warn(f"resume: the run had the {name} {before}; it goes on with {now}.",
+                          stacklevel=4)
 
 def _check_state(learner, state):
     "Refuse the state of another run, before anything is changed."
