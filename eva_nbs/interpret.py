@@ -587,7 +587,8 @@ def plot_times_wrong(
     ax.bar(np.arange(r + 1) + 0.2, chance * n, 0.4, color=COLORS["muted"], label="if independent")
     for k in range(r + 1):
         for x, value in ((k - 0.2, seen[k]), (k + 0.2, chance[k] * n)):
-            ax.text(x, value, f"{value:.0f}", ha="center", va="bottom", fontsize=8)
+            ax.text(x, value, f"{value:.0f}", ha="center", va="bottom",
+                    fontsize=min(8, 40 / (r + 1)))  # numbers of neighbours do not touch
     ax.set(xticks=range(r + 1), xlabel=f"wrong in so many of {r} runs", ylabel="images")
     ax.legend()
     return ax

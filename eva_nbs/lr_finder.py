@@ -308,7 +308,7 @@ def plot(
     beyond = int((self.runs > top).sum())
     ax.set(xscale="log", ylim=(bottom, top), xlabel="learning rate", ylabel=self.curve)
     note = self.stop_reason + (f" · {beyond} points above" if beyond else "")
-    ax.text(0.01, 0.02, note, transform=ax.transAxes, fontsize=8, color=COLORS["muted"])
+    ax.text(0.01, 0.02, note, transform=ax.transAxes, fontsize=8, color=COLORS["muted"], wrap=True)
     ax.set_title(self.warning, fontsize=9, color=COLORS["test"])
     ax.legend(loc="upper left", fontsize=8, framealpha=0.9)
     return ax

@@ -1102,8 +1102,8 @@ def state_dict(self: Learner) -> dict:  # plain values and tensors only
     return _plain(dict(
                 format=1, epoch=self.epoch, batch=self.batch, until=self.until, seed=self.seed,
                 elapsed=self._seconds_in_epoch(), precision=self.precision.name,
-                loss=_loss_as_text(self.loss_func), model=self.model.state_dict(), optimizer=self.optimizer.state_dict(),
-                scaler=self.scaler.state_dict(),
+                loss=_loss_as_text(self.loss_func), model=self.model.state_dict(),
+                optimizer=self.optimizer.state_dict(), scaler=self.scaler.state_dict(),
                 schedule=self.schedule and self.schedule.to_dict(),
                 scheduler=self.scheduler and _plain_state(self.scheduler),
                 rng=rng, others=others, sums=copy.deepcopy(self._sums),
