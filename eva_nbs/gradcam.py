@@ -21,8 +21,8 @@ import torch.nn.functional as F
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .core import (check_choice, check_kind, check_number, eval_mode, keep_buffers, keep_rng,
-                          plain_text, refuse)
+from .core import (check_choice, check_kind, check_number, eval_mode, fits_memory,
+                          keep_buffers, keep_rng, out_of_memory, plain_text, refuse)
 from .interpret import (captions, check_classifier, check_data, check_predictions, mistakes,
                                normalized, show_mistakes)
 
@@ -58,7 +58,8 @@ def untouched(
     check_classifier(model)
     device = next((p.device.type for p in model.parameters()), "cpu")
     with (torch.inference_mode(False), torch.no_grad(), eval_mode(model), keep_buffers(model),
-          keep_rng(), torch.autocast(device, enabled=False), _eager()):
+          keep_rng(), torch.autocast(device, enabled=False), _eager(),
+          fits_memory("these images", "Pass fewer images at a time.")):
         yield model
 
 # %% ../nbs/08_gradcam.ipynb #f58d62c2
@@ -69,8 +70,8 @@ def call_model(
     "Call the model. Raises `EvaError` for a batch that it cannot take."
     check_classifier(model), check_kind("xb", xb, torch.Tensor, "a tensor [N, C, H, W]")
     try: return model(xb)
-    except torch.OutOfMemoryError: raise
     except RuntimeError as error:
+        if out_of_memory(error): raise
         if not xb.is_contiguous():  # the model may reshape by `view`
             return call_model(model, xb.contiguous())
         raise _misfit(model, xb, error) from error
@@ -375,8 +376,8 @@ def _without_channels(model, module, x, channels):
         try:
             logits = model(x)
             if len(logits) == len(channels): return logits
-        except torch.cuda.OutOfMemoryError: raise
-        except RuntimeError: pass  # the tail cannot take one image as many
+        except RuntimeError as error:  # the tail cannot take one image as many
+            if out_of_memory(error): raise
         return call_model(model, x.repeat(len(channels), 1, 1, 1))
 
 def ablationcam_weights(

@@ -27,8 +27,8 @@ from safetensors.torch import save as to_bytes
 from torch import nn
 
 from .core import (COLORS, atomic_write, check_choice, check_kind, check_number, eval_mode,
-                          keep_buffers, keep_rng, new_axes, pick_precision, plain_text, refuse,
-                          unwrap)
+                          fits_memory, keep_buffers, keep_rng, new_axes, out_of_memory,
+                          pick_precision, plain_text, refuse, unwrap)
 from .data import ImageData, show_images
 
 # %% ../nbs/07_interpret.ipynb #fbf931c2
@@ -184,8 +184,8 @@ def _logits(model, xb):
     "What the model says, asked in its own dtype; a batch that it cannot take is refused."
     like = next((p for p in model.parameters() if p.is_floating_point()), xb)
     try: return model(xb.to(like.dtype)).float()
-    except torch.OutOfMemoryError: raise
     except RuntimeError as error:
+        if out_of_memory(error): raise
         raise refuse("data", f"images that make a batch {list(xb.shape)}", "one that the model "
                      "can take", f"It says: {str(error)[:120]}") from error
 
@@ -194,7 +194,8 @@ def _log_probs(model, data, stats, batch_size, precision):
     rows, device = [], next(model.parameters(), data.images).device
     with torch.no_grad(), eval_mode(model), keep_buffers(model), keep_rng(), precision.autocast():
         for images in data.images.split(batch_size):
-            logits = _logits(model, normalized(images, stats, device))
+            with fits_memory(f"a batch of {len(images)} images", "Use a smaller batch_size."):
+                logits = _logits(model, normalized(images, stats, device))
             rows.append(F.log_softmax(logits, -1))
     out = torch.cat(rows).cpu()
     if out.shape != (len(data), len(data.classes)):

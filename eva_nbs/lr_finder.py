@@ -19,8 +19,8 @@ from fastcore.basics import patch
 from tqdm import tqdm
 
 from .core import (COLORS, Precision, check_choice, check_kind, check_number, eval_mode,
-                          memory_kept, new_axes, pick_precision, read_json, refuse, set_seed,
-                          unchanged, write_json)
+                          fits_memory, memory_kept, new_axes, pick_precision, read_json, refuse,
+                          scaled_step, set_seed, unchanged, write_json)
 
 # %% ../nbs/05_lr_finder.ipynb #3e6a2dbe
 def sweep_rates(
@@ -462,8 +462,7 @@ class _Step:
     def __call__(self):
         self.optimizer.zero_grad()
         total = sum([self._backward(*next(self.batches)) for _ in range(self.accumulate)])
-        self.scaler.step(self.optimizer)
-        self.scaler.update()
+        scaled_step(self.scaler, self.optimizer)
         return torch.stack([total, self.validate()]) if self.validate else total[None]
 
     def _backward(self, xb, yb):
@@ -662,7 +661,8 @@ def lr_find(
                 step = _Step(model, loss_func, optimizer, _endless(loader, device, 1000 * k),
                              precision, scaler, accumulate, validate)
                 every = 1 if device.type == "cpu" else 10
-                figures, why = _sweep(step, optimizer, lrs, StopRule(stop_factor), every, bar)
+                with fits_memory("a batch", "Use a smaller batch_size."):
+                    figures, why = _sweep(step, optimizer, lrs, StopRule(stop_factor), every, bar)
             ends.append(why)
             interrupted = why.startswith("interrupted")
             if not (interrupted and runs): runs.append(figures)  # whole sweeps are worth more

@@ -31,9 +31,9 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .augment import denormalize
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, eval_mode,
-                          get_rng_state, keep_buffers, keep_rng, memory_kept, new_axes,
-                          pick_precision, refuse,
-                          sample_seed, set_rng_state, set_seed, versions)
+                          fits_memory, get_rng_state, keep_buffers, keep_rng, memory_kept,
+                          new_axes, out_of_memory, pick_precision, refuse, sample_seed,
+                          scaled_step, set_rng_state, set_seed, versions)
 from .lr_finder import lr_find as _lr_find
 from .models import summary as _summary
 from .schedules import Schedule, one_cycle
@@ -509,13 +509,13 @@ def _log_probs(self: Learner, xb, tta):
     logs = torch.stack([F.log_softmax(l.float(), dim=1) for l in logits])
     return logs[0] if len(logs) == 1 else logs.logsumexp(0) - math.log(len(logs))
 
-def _undisturbed(loader):
-    "Its batches; what worker processes draw when they start is not missed by the training."
-    with keep_rng():
-        batches = iter(loader)
-        first = list(islice(batches, 1))
-    yield from first
-    yield from batches
+@contextmanager
+def _looking(learner):
+    "Eval mode; net and generators are as before afterwards; memory that runs out is told."
+    model = learner.scored_model
+    with (eval_mode(model), keep_buffers(model), keep_rng(),
+          fits_memory("a batch to score", "Make the loaders with a smaller batch_size.")):
+        yield
 
 @patch
 def _loader(self: Learner, loader):
@@ -535,13 +535,14 @@ def evaluate(
     tta: str | None = None,  # test-time augmentation: None, "flip" or "flip+shift"
 ) -> dict:  # loss, accuracy in [0, 1], correct and n (numbers of images)
     "Mean cross entropy and accuracy over a loader; over all processes, if they share it."
-    loader, total = self._loader("test" if loader is None else loader), torch.zeros(3,
-        dtype=torch.float64, device=self.device)
-    with eval_mode(self.scored_model):
-        for xb, yb in _undisturbed(loader):
+    loader = self._loader("test" if loader is None else loader)
+    exact = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
+    total = torch.zeros(3, dtype=exact, device=self.device)
+    with _looking(self):
+        for xb, yb in loader:
             logs, labels = self._log_probs(xb, tta), yb if yb.ndim == 1 else yb.argmax(1)
-            loss = F.nll_loss(logs, labels, reduction="sum").double()
-            total += torch.stack([loss, (logs.argmax(1) == labels).sum().double(),
+            loss = F.nll_loss(logs, labels, reduction="sum").to(exact)
+            total += torch.stack([loss, (logs.argmax(1) == labels).sum().to(exact),
                                   loss.new_tensor(len(yb))])
     if self.world > 1 and getattr(loader, "world_size", 1) > 1: dist.all_reduce(total)
     loss, correct, n = total.tolist()
@@ -561,8 +562,7 @@ def predict(
         raise refuse("batches", f"{batches.dtype} {list(batches.shape)}", "float [B, 3, H, W]",
                      "The loaders yield such batches, normalised.")
     loader = [(batches.to(self.device), None)] if one else self._loader(batches)
-    with eval_mode(self.scored_model):
-        rows = [self._log_probs(xb, tta).exp().cpu() for xb, _ in _undisturbed(loader)]
+    with _looking(self): rows = [self._log_probs(xb, tta).exp().cpu() for xb, _ in loader]
     if not rows: raise refuse("batches", "no images", "at least one batch")
     return torch.cat(rows)
 
@@ -635,8 +635,7 @@ def _step(self: Learner):
     "Move the weights."
     if self.scaler.is_enabled(): self.scaler.unscale_(self.optimizer)
     self._emit("before_step")
-    self.scaler.step(self.optimizer)
-    self.scaler.update()
+    scaled_step(self.scaler, self.optimizer)
     self.optimizer.zero_grad(set_to_none=True)
     self._emit("after_step")
 
@@ -887,6 +886,14 @@ def _batches(self: Learner):
     if self.batch: loader.skip_to(self.batch)
     return _undisturbed(loader)
 
+def _undisturbed(loader):
+    "Its batches; what worker processes draw when they start is not missed by the training."
+    with keep_rng():
+        batches = iter(loader)
+        first = list(islice(batches, 1))
+    yield from first
+    yield from batches
+
 @patch
 def stop(
     self: Learner,
@@ -931,7 +938,7 @@ def _release(self: Learner):
 def _explain(learner, error):
     "The error to raise for `error`: the same, or one that says what to do."
     text = str(error)
-    if isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in text:
+    if out_of_memory(error):
         traceback.clear_frames(error.__traceback__)
         size, parts = learner.loaders.train.batch_size, 2 * learner.accumulate
         do = (f"Use batch_size={size // 2} with GradAccumulate({parts}): the same steps in half "
