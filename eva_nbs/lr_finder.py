@@ -256,8 +256,10 @@ class LRFind:
                    for f in fields(self))
 
     def __repr__(self):
+        warning = f", warning={self.warning!r}" * bool(self.warning)
         return (f"LRFind(suggestion={self.suggestion:.3g}, lr_min={self.lr_min:.3g}, "
-                f"lr_max={self.lr_max:.3g}, confidence={self.confidence!r}, {self.stop_reason!r})")
+                f"lr_max={self.lr_max:.3g}, confidence={self.confidence!r}, "
+                f"{self.stop_reason!r}{warning})")
 
 
 def _result(lrs, runs, training, curve, stop_reason, sigma) -> LRFind:
