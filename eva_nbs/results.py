@@ -343,7 +343,11 @@ def _ours(results):
     train = 100 * np.mean([r.curve["train_accuracy"][-1] for r in results])
     return {"ours: test %": f"{row['accuracy %']:.2f}{spread}", "ours: train %": f"{train:.2f}",
             "seeds": str(row["seeds"]), "minutes": f"{row['minutes']:.0f}",
-            "machine": "; ".join(sorted({r.machine for r in results})), "data": results[0].data}
+            "machine": "; ".join(sorted({_made_with(r) for r in results})), "data": results[0].data}
+
+def _made_with(result):
+    "The machine and the torch that a result came from."
+    return f"{result.machine}, torch {result.versions.get('torch', 'unknown')}"
 
 # %% ../nbs/11_results.ipynb #01d02dbc
 @call_parse
