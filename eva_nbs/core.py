@@ -91,8 +91,9 @@ def check_kind(
 def out_of_memory(
     error: BaseException,  # any error
 ) -> bool:
-    "Whether torch found no memory, on a GPU or on the CPU."
-    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    "Whether torch found no memory, on a GPU or on the CPU; by its words where it has no type."
+    words = r"(?i)out of memory|can(no|')t allocate memory|STATUS_ALLOC_FAILED"
+    return isinstance(error, torch.OutOfMemoryError) or bool(re.search(words, str(error)))
 
 # %% ../nbs/00_core.ipynb #974a38b4
 @contextmanager
@@ -100,7 +101,8 @@ def fits_memory(
     what: str,  # what may be too large, for the message
     do: str,  # what to do then, in words
 ):  # a context manager
-    "Memory that runs out inside is an `EvaError`, and what the failed frames held is let go."
+    """Memory that runs out inside is an `EvaError`; what the functions called inside held is let
+    go. What the block itself holds is not: let a function do the work."""
     try: yield
     except RuntimeError as error:
         if not out_of_memory(error): raise
@@ -337,13 +339,16 @@ def scaled_step(
     optimizer: torch.optim.Optimizer,  # whose step it is
 ) -> None:
     "Step and update; where a gradient overflowed the step is left out, momentum and all."
-    trusted = getattr(optimizer, "_step_supports_amp_scaling", False)
-    distrust = scaler.is_enabled() and trusted and isinstance(optimizer, torch.optim.SGD)
-    if distrust: optimizer._step_supports_amp_scaling = False
-    try: scaler.step(optimizer)
-    finally:
-        if distrust: optimizer._step_supports_amp_scaling = True
+    if scaler.is_enabled() and isinstance(optimizer, torch.optim.SGD): _begin_momentum(optimizer)
+    scaler.step(optimizer)
     scaler.update()
+
+def _begin_momentum(optimizer):
+    "Zeros as the momentum that fused SGD would leave undefined if its first step is skipped."
+    for group in optimizer.param_groups:
+        for p in group["params"] if group.get("fused") and group["momentum"] else ():
+            if p.grad is not None and optimizer.state[p].get("momentum_buffer") is None:
+                optimizer.state[p]["momentum_buffer"] = torch.zeros_like(p)
 
 # %% ../nbs/00_core.ipynb #682554f2
 def _multiplies_bf16_faster(facts):

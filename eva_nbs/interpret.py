@@ -586,7 +586,7 @@ def plot_times_wrong(
     ax = new_axes(ax)
     ax.bar(np.arange(r + 1) - 0.2, seen, 0.4, color=COLORS["train"], label="seen")
     ax.bar(np.arange(r + 1) + 0.2, chance * n, 0.4, color=COLORS["muted"], label="if independent")
-    for k in range(r + 1):
+    for k in range(r + 1 if r < 8 else 0):  # more of them would not be legible
         for x, value in ((k - 0.2, seen[k]), (k + 0.2, chance[k] * n)):
             ax.text(x, value, f"{value:.0f}", ha="center", va="bottom",
                     fontsize=min(8, 40 / (r + 1)))  # numbers of neighbours do not touch

@@ -511,11 +511,11 @@ def _log_probs(self: Learner, xb, tta):
 
 @contextmanager
 def _looking(learner):
-    "Eval mode; net and generators are as before afterwards; memory that runs out is told."
+    "Eval mode; net and generators are as before afterwards."
     model = learner.scored_model
-    with (eval_mode(model), keep_buffers(model), keep_rng(),
-          fits_memory("a batch to score", "Make the loaders with a smaller batch_size.")):
-        yield
+    with eval_mode(model), keep_buffers(model), keep_rng(): yield
+
+_enough_memory = fits_memory("a batch to score", "Make the loaders with a smaller batch_size.")
 
 @patch
 def _loader(self: Learner, loader):
@@ -529,6 +529,7 @@ def _loader(self: Learner, loader):
     return found
 
 @patch
+@_enough_memory
 def evaluate(
     self: Learner,
     loader="test",  # "test", "valid", "train" or any loader
@@ -551,6 +552,7 @@ def evaluate(
 
 # %% ../nbs/06_train.ipynb #c2f4233c
 @patch
+@_enough_memory
 def predict(
     self: Learner,
     batches="test",  # "test", "valid", "train", any loader, or one batch float [B, 3, H, W]
@@ -1137,11 +1139,17 @@ def _all_generators(self: Learner):
     return states
 
 def _loss_as_text(loss):
-    "A function's name, or an object's kind and settings."
+    "What tells most losses apart: a function's name; settings of a partial and of a torch loss."
     if hasattr(loss, "__qualname__"): return loss.__qualname__
-    settings = [f"{k}={v!r}" for k, v in getattr(loss, "__dict__", {}).items()
-                if isinstance(v, (str, int, float)) and not k.startswith("_") and k != "training"]
-    return f"{type(loss).__name__}({', '.join(settings)})"
+    if isinstance(loss, partial): return _loss_as_text(loss.func) + _settings(loss.keywords)
+    torch_loss = type(loss).__module__ == "torch.nn.modules.loss"
+    return type(loss).__name__ + _settings(vars(loss) if torch_loss else {})
+
+def _settings(values):
+    "Numbers and words among an object's attributes."
+    plain = {k: v for k, v in values.items() if isinstance(v, (str, int, float))
+             and not k.startswith("_") and k != "training"}
+    return f"({', '.join(f'{k}={v!r}' for k, v in plain.items())})"
 
 def _plain_state(scheduler):
     "A scheduler's state without the functions that some of them put into it."

@@ -20,7 +20,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from .core import COLORS, check_choice, check_kind, check_number, new_axes, refuse
-from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers, enlarged,
+from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers,
+                             enlarged, enough_memory,
                              grad_cam, spatial_layers, stage_layers, target_scores, untouched)
 from .interpret import check_classifier, check_data, normalized
 from .models import stages
@@ -231,6 +232,7 @@ def _blurred(xb, sigma):
     rows = F.conv2d(pad(xb, radius, radius, 0, 0), kernel, groups=xb.shape[1])
     return F.conv2d(pad(rows, 0, 0, radius, radius), kernel.transpose(2, 3), groups=xb.shape[1])
 
+@enough_memory
 def perturbation_curve(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
@@ -323,6 +325,7 @@ def impute(
     return known + _solve(lambda v: hole * (degree * v - _near(v)), hole * _near(known), tolerance)
 
 # %% ../nbs/08b_trust.ipynb #b77f602d
+@enough_memory
 def road(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
