@@ -102,20 +102,24 @@ def check_width():
 
 
 def check_docments():
-    "every public parameter and field is documented on its own line"
-    bad = []
+    "every public parameter and field is documented on its own line, and has its type"
+    bad, untyped = [], []
     for path in LIB.glob("[a-z]*.py"):
         lines = path.read_text().splitlines()
         tree = ast.parse("\n".join(lines))
         classes = [n for n in tree.body if isinstance(n, ast.ClassDef) and not n.name.startswith("_")]
         for owner in [tree, *classes]:
             for f in owner.body:
-                if isinstance(f, ast.AnnAssign) and owner is not tree: named = [(f.target.id, f.lineno)]
+                if isinstance(f, ast.AnnAssign) and owner is not tree: named, typed = [(f.target.id, f.lineno)], True
                 elif isinstance(f, ast.FunctionDef) and (not f.name.startswith("_") or f.name == "__init__"):
-                    named = [(a.arg, a.lineno) for a in f.args.posonlyargs + f.args.args + f.args.kwonlyargs]
+                    given = f.args.posonlyargs + f.args.args + f.args.kwonlyargs
+                    named = [(a.arg, a.lineno) for a in given]
+                    typed = all(a.annotation for a in given if a.arg not in ("self", "cls")) and (f.returns or f.name == "__init__")
                 else: continue
                 where = ".".join(filter(None, [path.stem, getattr(owner, "name", ""), getattr(f, "name", "")]))
                 bad += [f"{where}({n})" for n, line in named if n not in ("self", "cls") and "#" not in lines[line - 1]]
+                if not typed: untyped.append(where)
+    if untyped: raise Failure(f"write a type behind each parameter, and of what comes back: {', '.join(untyped[:12])}")
     if bad: raise Failure(f"write a comment behind each: {', '.join(bad[:12])} ({len(bad)} in all)")
 
 

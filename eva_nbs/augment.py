@@ -14,6 +14,7 @@ import os
 import random
 import warnings
 import zlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must never ask the network
@@ -142,7 +143,7 @@ class PadCrop(Op):
         check_number("padding", self.padding, low=1, integer=True)
         check_choice("fill", self.fill, ["mean", "zero", "reflect"])
 
-    def check(self, frame):  # a Frame; the border cannot be wider than the image
+    def check(self, frame: Frame) -> None:  # a Frame; the border cannot be wider than the image
         side = min(frame.size)
         if self.padding < side: return
         raise refuse("padding", self.padding, f"less than {side}, the image's side")
@@ -242,10 +243,10 @@ class Cutout(Op):
         check_choice("fill", self.fill, ["mean", "zero", "noise"])
 
     @property
-    def draws(self):
+    def draws(self) -> str:
         return ("on", "key", *[f"{edge}{k}" for edge in ("top", "left") for k in range(self.holes)])
 
-    def check(self, frame):  # a Frame; the square has to fit into the image
+    def check(self, frame: Frame) -> None:  # a Frame; the square has to fit into the image
         _check_noise(self, frame)
         side = min(frame.size)
         if self.size > side: raise refuse("size", self.size, f"at most {side}, the image's side")
@@ -280,7 +281,7 @@ class RandomErasing(Op):
         check_choice("fill", self.fill, ["mean", "zero", "noise"])
         for name, high in dict(scale=1, ratio=100).items(): _check_range(self, name, high)
 
-    def check(self, frame):  # a Frame; noise is made of bytes, and every shape has to fit
+    def check(self, frame: Frame) -> None:  # noise is made of bytes, and every shape has to fit
         _check_noise(self, frame)
         (h, w), most = frame.size, self._largest(frame.size)
         if self.scale[0] * h * w > most:
@@ -358,7 +359,7 @@ class ColorJitter(Op):
             check_number(name, getattr(self, name), low=0, high=1)
         check_number("hue", self.hue, low=0, high=0.5)
 
-    def check(self, frame):  # a Frame; colours are changed on bytes
+    def check(self, frame: Frame) -> None:  # a Frame; colours are changed on bytes
         if frame.normalized:
             raise refuse("policy", f"{self} after Normalize", "ColorJitter before Normalize only")
 
@@ -381,7 +382,7 @@ class ColorJitter(Op):
 class Normalize(Op):
     "Subtract the channel means and divide by the standard deviations of the training set."
 
-    def check(self, frame):  # a Frame; once is enough
+    def check(self, frame: Frame) -> None:  # a Frame; once is enough
         if frame.normalized: raise refuse("policy", "a second Normalize", "one Normalize")
         flat = [name for name, s in zip(("red", "green", "blue"), frame.stats.std) if not s > 0]
         if flat:
@@ -416,7 +417,7 @@ class Mixup(Op):
 
     def __post_init__(self): check_number("alpha", self.alpha, low=0, high=100, open_low=True)
 
-    def check(self, frame):  # a Frame; mixtures are made of what the net sees
+    def check(self, frame: Frame) -> None:  # a Frame; mixtures are made of what the net sees
         if not frame.normalized:
             raise refuse("policy", f"{self} before Normalize", f"{self} as the last op")
 
@@ -1152,7 +1153,7 @@ def show_policy(
     n: int = 15,  # how many draws
     ncols: int = 8,  # pictures in a row
     scale: float = 1.0,  # width of a picture, about, in inches
-    axes=None,  # at least n + 1 Axes to draw into; None makes a figure
+    axes: np.ndarray | list | None = None,  # at least n + 1 Axes to draw into; None makes a figure
     **draws,  # for `draw_samples`: stats, seed, engine
 ) -> np.ndarray:  # of Axes
     "One image, and what a policy makes of it in so many epochs."
@@ -1168,7 +1169,7 @@ def show_op(
     vary: str | None = None,  # which of `op.draws` moves; None: all that are no switch, together
     n: int = 7,  # pictures, from one end of the range to the other
     stats: ChannelStats | None = None,  # of the training set; None: those of `data`
-    axes=None,  # at least n Axes to draw into; None makes a figure
+    axes: np.ndarray | list | None = None,  # at least n Axes to draw into; None makes a figure
 ) -> np.ndarray:  # of Axes
     "One image with an op over its range: the random number goes evenly from 0 to (almost) 1."
     _check_data(data, stats)
@@ -1200,7 +1201,7 @@ def show_sheet(
     stats: ChannelStats | None = None,  # of the training set; None: those of `data`
     seed: int = 0,  # of the draws
     scale: float = 0.8,  # width of a picture, about, in inches
-    axes=None,  # at least classes · n Axes to draw into; None makes a figure
+    axes: np.ndarray | list | None = None,  # at least classes · n Axes; None makes a figure
 ) -> np.ndarray:  # of Axes [classes, n]
     "Augmented samples of every class, a row for each class."
     _check_data(data, stats, policy), check_number("n", n, low=1, integer=True)
@@ -1218,10 +1219,10 @@ def show_sheet(
 def show_pairs(
     policy: Policy,  # any policy
     data: ImageData,  # where the images come from
-    indices=range(8),  # which images
+    indices: Iterable[int] = range(8),  # which images
     stats: ChannelStats | None = None,  # of the training set; None: those of `data`
     seed: int = 0,  # of the draws
-    axes=None,  # twice as many Axes as images, to draw into; None makes a figure
+    axes: np.ndarray | list | None = None,  # twice as many Axes as images; None makes a figure
 ) -> np.ndarray:  # of Axes [2, images]: before above, after below
     "Images before and after a policy, in epoch 0."
     _check_data(data, stats, policy)

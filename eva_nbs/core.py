@@ -12,9 +12,11 @@ __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'chec
 # %% ../nbs/00_core.ipynb #8fdc362b
 import copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
 import random, re, secrets, sys, tempfile, threading, traceback
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must never ask the network
 
@@ -31,7 +33,7 @@ class EvaError(ValueError):
 # %% ../nbs/00_core.ipynb #83aa470b
 def refuse(
     what: str,  # the name of the argument, option or file
-    received,  # the value that came
+    received: Any,  # the value that came
     allowed: str,  # what may come instead, in words
     do: str = "",  # what to do about it, in words
 ) -> EvaError:  # the error, ready to be raised
@@ -43,9 +45,9 @@ def refuse(
 # %% ../nbs/00_core.ipynb #4843689d
 def check_choice(
     name: str,  # what is being chosen, for the message
-    value,  # the value that came
-    choices,  # the values that are allowed
-):  # `value`, unchanged
+    value: Any,  # the value that came
+    choices: Iterable,  # the values that are allowed
+) -> Any:  # `value`, unchanged
     "Return `value` if it is one of `choices`; otherwise an `EvaError` names the closest one."
     choices = list(choices)
     if value in choices: return value
@@ -56,7 +58,7 @@ def check_choice(
 # %% ../nbs/00_core.ipynb #13552f38
 def check_number(
     name: str,  # what the number is, for the message
-    value,  # the value that came
+    value: Any,  # the value that came
     low: float | None = None,  # the smallest allowed value, or None for no bound
     high: float | None = None,  # the largest allowed value, or None for no bound
     integer: bool = False,  # whether only whole numbers are allowed
@@ -77,11 +79,11 @@ def check_number(
 # %% ../nbs/00_core.ipynb #dcdc2994
 def check_kind(
     name: str,  # of the argument, for the message
-    value,  # what came
-    kind,  # a type, or a tuple of types
+    value: Any,  # what came
+    kind: type | tuple,  # a type, or a tuple of types
     allowed: str,  # what may come, in words
     do: str = "",  # what to do about it, in words
-):  # `value`, unchanged
+) -> Any:  # `value`, unchanged
     "Return `value` if it is of this kind; otherwise an `EvaError` says what may come instead."
     if isinstance(value, kind): return value
     plain = value is None or isinstance(value, (str, int, float))
@@ -100,7 +102,7 @@ def out_of_memory(
 def fits_memory(
     what: str,  # what may be too large, for the message
     do: str,  # what to do then, in words
-):  # a context manager
+) -> Iterator[None]:  # a context manager
     """Memory that runs out inside is an `EvaError`; what the functions called inside held is let
     go. What the block itself holds is not: let a function do the work."""
     try: yield
@@ -160,9 +162,9 @@ def hash_uniform(
 COLORS = dict(train="#1f6fb4", test="#d1495b", valid="#2a9d6f", accent="#e08e0b", muted="#8a8f98")
 
 def new_axes(
-    ax=None,  # a matplotlib Axes to draw on, or None for a new figure
+    ax: plt.Axes | None = None,  # a matplotlib Axes to draw on, or None for a new figure
     figsize: tuple = (5, 3.2),  # width and height of a new figure, in inches
-):  # the Axes, with a white background and without upper and right spines
+) -> plt.Axes:  # the Axes, with a white background and without upper and right spines
     "Axes in the house style: the figure brings its own white page, so it is legible on a dark one."
     page = dict(figsize=figsize, dpi=90, facecolor="white", layout="constrained")
     if ax is None: ax = plt.figure(**page).add_subplot()
@@ -172,7 +174,7 @@ def new_axes(
 
 # %% ../nbs/00_core.ipynb #a1d0c0df
 def plain_text(
-    text,  # anything that has words
+    text: Any,  # anything that has words
 ) -> str:  # for matplotlib; a dollar sign is a dollar sign
     "A text as it is, without mathematics in it."
     return str(text).replace("$", r"\$")
@@ -210,7 +212,7 @@ def set_rng_state(
 
 # %% ../nbs/00_core.ipynb #9dcfe6d4
 @contextmanager
-def keep_rng():  # a context manager
+def keep_rng() -> Iterator[None]:  # a context manager
     "Whatever is drawn inside, the generators leave as they came, also after an exception."
     state = get_rng_state()
     try: yield
@@ -220,7 +222,7 @@ def keep_rng():  # a context manager
 @contextmanager
 def eval_mode(
     model: nn.Module,  # any module
-):  # a context manager that yields the model
+) -> Iterator[nn.Module]:  # a context manager that yields the model
     "The model in eval mode inside; afterwards each of its modules is back in its own mode."
     modes = [(m, m.training) for m in model.modules()]
     model.eval()
@@ -232,7 +234,7 @@ def eval_mode(
 @contextmanager
 def keep_buffers(
     model: nn.Module,  # any module
-):  # a context manager that yields the model
+) -> Iterator[nn.Module]:  # a context manager that yields the model
     "Whatever a forward pass writes into buffers inside, afterwards they are what they were."
     buffers = [(m._buffers, name, b) for m in model.modules() for name, b in m._buffers.items()]
     plain = [b for b in model.buffers() if b.layout is torch.strided and not b.is_nested]
@@ -270,7 +272,7 @@ def _put_back(places, params, buffers, modes):
 def unchanged(
     model: nn.Module,  # any module
     *stateful,  # optimizer, scheduler, scaler: anything with a state_dict (None is skipped)
-):  # a context manager that yields the model
+) -> Iterator[nn.Module]:  # a context manager that yields the model
     """Train, break or interrupt inside: afterwards weights, buffers, gradients, modes, generators
     and the state of each of `stateful` are bit for bit what they were. All in memory."""
     stateful = [s for s in stateful if s is not None]
@@ -328,7 +330,7 @@ class Precision:
     device: str  # the device type: cuda, mps or cpu
     scale: bool = False  # whether the loss must be scaled (fp16)
 
-    def autocast(self):  # a context manager
+    def autocast(self) -> AbstractContextManager:  # a context manager
         "Run a forward pass in this precision."
         enabled = self.dtype is not torch.float32  # fp32 also where all around is autocast
         return torch.autocast(self.device, self.dtype if enabled else None, enabled=enabled)
@@ -383,7 +385,7 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # the names' values in
 @contextmanager
 def memory_kept(
     device: torch.device | str | None = None,  # None for the default; only a CPU is concerned
-):  # a context manager; yields whether the allocator listens (glibc's, in the main thread)
+) -> Iterator[bool]:  # yields whether the allocator listens (glibc's, in the main thread)
     """Inside, freed memory stays with the process and is used again, without page faults.
     Afterwards it goes back to the system, and the allocator's limits are those up to which glibc
     would have adjusted them itself, 32 and 64 MB, from then on fixed (mallopt(3))."""
@@ -414,7 +416,7 @@ def versions() -> dict:  # package name → version, and python's
 def atomic_write(
     path: str | Path,  # the file to write; missing folders are made
     mode: str = "w",  # "w" for text (UTF-8) or "wb" for bytes
-):  # a context manager that yields the open file
+) -> Iterator[IO]:  # a context manager that yields the open file
     "Write a file so that it appears under its name only when it is whole and on the disk."
     path, encoding = Path(os.path.realpath(path)), None if "b" in mode else "utf-8"  # links stay
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -432,7 +434,7 @@ def atomic_write(
 # %% ../nbs/00_core.ipynb #e7a0abef
 def write_json(
     path: str | Path,  # the file to write
-    obj,  # anything JSON holds, and NumPy and torch scalars and small arrays
+    obj: Any,  # anything JSON holds, and NumPy and torch scalars and small arrays
 ) -> None:
     "Write readable JSON, atomically. NaN becomes null, since JSON has no NaN."
     with atomic_write(path) as f: f.write(json.dumps(_plain(obj), indent=2, allow_nan=False) + "\n")
@@ -448,7 +450,7 @@ def _plain(obj):
 # %% ../nbs/00_core.ipynb #264d24c0
 def read_json(
     path: str | Path,  # a JSON file
-):  # what it holds
+) -> Any:  # what it holds
     "Read JSON; a missing or damaged file is an `EvaError` that names it."
     try: return json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -485,8 +487,8 @@ def check_picture(
 
 # %% ../nbs/00_core.ipynb #5851f45d
 def command(
-    func,  # a function that `call_parse` will wrap
-):  # the same function; run as a program it ends kindly
+    func: Callable,  # a function that `call_parse` will wrap
+) -> Callable:  # the same function; run as a program it ends kindly
     """Use below `@call_parse`: bad input is one line and exit code 2, Ctrl-C is exit code 130.
     What a terminal cannot show, such as × in an ASCII-only one, becomes a question mark."""
     program = Path((sys.argv or [""])[0]).stem

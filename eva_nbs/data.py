@@ -19,7 +19,7 @@ import time
 import zlib
 from array import array
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -128,7 +128,7 @@ def _check_extras(paths, masks, shape):
 @patch
 def subset(
     self: ImageData,
-    indices,  # int [M] positions in any order, or bool [N]: tensor, array or list
+    indices: torch.Tensor | np.ndarray | list,  # int [M] positions in any order, or bool [N]
 ) -> ImageData:  # the M images with all that belongs to them
     "Some of the images, in the order given. Raises an `EvaError` for positions that do not exist."
     try: i = torch.as_tensor(indices if isinstance(indices, torch.Tensor) else np.array(indices))
@@ -261,12 +261,12 @@ def _repr_markdown_(self: Splits):
 
 # %% ../nbs/01_data.ipynb #bf3c84e1
 def show_images(
-    images,  # ImageData, or N pictures: uint8 [H, W, 3], or bool or float [H, W] drawn in grey
-    titles=None,  # a string for each image; None: class names for ImageData, else nothing
+    images: ImageData | torch.Tensor | np.ndarray | list,  # N × uint8 [H, W, 3], or grey [H, W]
+    titles: list[str] | None = None,  # one for each image; None: class names, if it has any
     ncols: int | None = None,  # pictures in a row; None: as square as it gets
     scale: float = 1.0,  # width of a picture in inches
-    axes=None,  # Axes to draw into, at least N of them; None makes a figure
-    colors=None,  # a colour for each title; None: black
+    axes: np.ndarray | list | None = None,  # at least N to draw into; None makes a figure
+    colors: list[str] | None = None,  # a colour for each title; None: black
 ) -> np.ndarray:  # the Axes of the N images
     "A grid of pictures, each pixel a crisp square."
     if isinstance(images, ImageData):
@@ -439,11 +439,11 @@ def _skin(u, v, grey, dice):
 
 # %% ../nbs/01_data.ipynb #4de1eccc
 def draw_shapes(
-    labels,  # int64 [N]: which of the ten classes each picture shows
-    index,  # int64 [N]: the number of each picture
+    labels: torch.Tensor,  # int64 [N]: which of the ten classes each picture shows
+    index: torch.Tensor,  # int64 [N]: the number of each picture
     size: tuple = (32, 32),  # (height, width) in pixels
     seed: int = 0,  # another seed, other pictures
-):  # images uint8 [N, H, W, 3] and masks bool [N, H, W]
+) -> tuple[torch.Tensor, torch.Tensor]:  # images uint8 [N, H, W, 3] and masks bool [N, H, W]
     "Draw pictures by their numbers: the same number is always the same picture, at any size."
     if not set(torch.as_tensor(labels).tolist()) <= set(range(len(SHAPES))):
         raise refuse("labels", labels, f"whole numbers from 0 to {len(SHAPES) - 1}")
@@ -473,7 +473,7 @@ def _grain(keys, size):
 def load_shapes(
     n_train: int = 5000,  # images to train on
     n_test: int = 1000,  # images to test on
-    size=32,  # height and width in pixels, or (height, width), at least 8
+    size: int | tuple[int, int] = 32,  # height and width in pixels, or (height, width), at least 8
     seed: int = 0,  # another seed, other pictures
 ) -> Splits:  # ten classes, with masks
     "Ten classes of drawn things on cluttered backgrounds, made on the spot: no network, no files."
@@ -507,7 +507,7 @@ def show_classes(
     data: ImageData,  # where the pictures come from
     n: int = 5,  # pictures of each class
     seed: int = 0,  # another seed, other pictures
-    classes=None,  # name of one class, or several names; None: all of them
+    classes: str | list[str] | None = None,  # name of one class, or several; None: all of them
     scale: float = 0.7,  # width of a picture in inches
 ) -> np.ndarray:  # Axes [classes, n]; for a single class [n]
     "A few pictures of each class, a row for each, or a gallery of one class."
@@ -548,8 +548,8 @@ def _rgb(image):
 
 # %% ../nbs/01_data.ipynb #bf11649c
 def open_image(
-    source,  # path of an image file, or its contents as bytes
-    size=None,  # (height, width) in pixels to scale and crop to; None: as it is
+    source: str | Path | bytes,  # path of an image file, or its contents as bytes
+    size: tuple[int, int] | None = None,  # (height, width) in pixels to bring it to; None: as it is
 ) -> np.ndarray:  # uint8 [H, W, 3], RGB
     "A picture as its author meant it: upright, in RGB. Raises an `EvaError` when it is damaged."
     size = None if size is None else _hw(size)
@@ -683,7 +683,7 @@ def _sort_files(found, folders):
 
 # %% ../nbs/01_data.ipynb #add104e4
 def list_images(
-    path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or just <class>/*
+    path: str | Path,  # with train/<class>/* and test/<class>/* (and valid/<class>/*), or <class>/*
 ) -> Listing:  # of everything in it
     "List a folder of images. Raises an `EvaError` when there is none, or no class in it."
     root, found, odd, marks = _folder(path), [], [], array("q")
@@ -723,8 +723,8 @@ def cache_folder() -> Path:  # $EVA_CACHE, or else eva_nbs in the user's cache f
 # %% ../nbs/01_data.ipynb #1a40ebb4
 def cached_tensors(
     fingerprint: str | None,  # changed by every change of the source; None: not known
-    content,  # function () → str, a digest of the contents; called when the fingerprint is new
-    make,  # function () → dict of tensors; called when the contents are new
+    content: Callable,  # () → str, a digest of the contents; called when the fingerprint is new
+    make: Callable,  # function () → dict of tensors; called when the contents are new
     cache: bool = True,  # False: neither look nor keep
 ) -> dict:  # what `make` returned, now or earlier
     "Make tensors once for the same contents. A folder that cannot be written only means no cache."
@@ -863,8 +863,8 @@ def _digest(path):
 
 # %% ../nbs/01_data.ipynb #ae84a947
 def load_folder(
-    path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or just <class>/*
-    size=None,  # height and width in pixels, or (height, width), to bring all to; None: as they are
+    path: str | Path,  # with train/<class>/* and test/<class>/* (and valid/<class>/*), or <class>/*
+    size: int | tuple[int, int] | None = None,  # in pixels, to bring all to; None: as they are
     cache: bool = True,  # keep the decoded images in `cache_folder()` for the next time
     seed: int = 0,  # of the split, where there is only one
     progress: bool = True,  # show progress while files are read
@@ -931,7 +931,7 @@ _CIFAR = dict(cifar10="cifar-10-batches-py", cifar100="cifar-100-python")
 
 
 def load_cifar10(
-    root=None,  # folder to keep the download in; None: `cache_folder()/downloads`
+    root: str | Path | None = None,  # keeps the download; None: `cache_folder()/downloads`
     download: bool = True,  # fetch the archive where files are missing or damaged
     cache: bool = True,  # keep the unpacked arrays in `cache_folder()` for the next time
 ) -> Splits:  # 50,000 images to train on and 10,000 to test on, 32×32, ten classes
@@ -969,7 +969,7 @@ def _unpickle(name, root, download):
 
 # %% ../nbs/01_data.ipynb #52d087b6
 def load_cifar100(
-    root=None,  # folder to keep the download in; None: `cache_folder()/downloads`
+    root: str | Path | None = None,  # keeps the download; None: `cache_folder()/downloads`
     download: bool = True,  # fetch the archive where files are missing or damaged
     cache: bool = True,  # keep the unpacked arrays in `cache_folder()` for the next time
 ) -> Splits:  # 50,000 images to train on and 10,000 to test on, 32×32, a hundred classes
@@ -978,8 +978,8 @@ def load_cifar100(
 
 # %% ../nbs/01_data.ipynb #f08b7296
 def load_data(
-    source="shapes",  # "shapes", "cifar10", "cifar100", or the path of a folder of images
-    size=None,  # height and width in pixels, or (height, width); None: as the source has them
+    source: str | Path = "shapes",  # "shapes", "cifar10", "cifar100", or a folder of images
+    size: int | tuple[int, int] | None = None,  # in pixels; None: as the source has them
     **kwargs,  # for `load_shapes`, `load_cifar10`, `load_cifar100` or `load_folder`
 ) -> Splits:  # the data set
     "A data set by its name or its folder."
@@ -1007,7 +1007,7 @@ def _resized(splits, size):
 # %% ../nbs/01_data.ipynb #b6d96f2c
 def split_valid(
     splits: Splits,  # a data set without a validation split
-    n=0.05,  # images to cut: a whole number, or a fraction in (0, 1) of the training images
+    n: int | float = 0.05,  # images to cut, or a fraction in (0, 1) of the training images
     seed: int = 0,  # another seed, other images
 ) -> Splits:  # the same test images; train and valid are what was train
     "Cut a stratified validation split from the training images."
@@ -1034,9 +1034,9 @@ def _how_many(n, total, most):
 # %% ../nbs/01_data.ipynb #9a6649f5
 def subset(
     data: ImageData,  # the images to choose from
-    n=1.0,  # how many: a whole number, or a fraction in (0, 1]
+    n: int | float = 1.0,  # how many: a whole number, or a fraction in (0, 1]
     seed: int = 0,  # another seed, other images
-    classes=None,  # names of the classes to keep, numbered anew in this order; None: all
+    classes: list[str] | None = None,  # to keep, numbered anew in this order; None: all
 ) -> ImageData:  # in the order they had
     "A stratified part of some images: by count, by fraction, by class."
     _check_ours("data", data, ImageData)
@@ -1096,7 +1096,7 @@ _NOTHING = dict(format="", mode="", height=0, width=0, digest="", error="",
 
 
 def examine_image(
-    path,  # an image file
+    path: str | Path,  # an image file
 ) -> dict:  # format, mode, height, width, digest, thumbnail (uint8 [16, 16]), error ("": sound)
     "What an audit wants to know about one picture. Never raises: what is wrong is under `error`."
     about = dict(_NOTHING)
@@ -1113,7 +1113,7 @@ def examine_image(
 
 # %% ../nbs/01_data.ipynb #9cda1dbc
 def near_duplicates(
-    thumbnails,  # uint8 [N, 16, 16] greys
+    thumbnails: np.ndarray | torch.Tensor,  # uint8 [N, 16, 16] greys
     similarity: float = 0.98,  # correlation from which on two count as nearly the same, in (0, 1]
     most: int = 10_000,  # at most so many pairs
 ) -> list:  # of (i, j, correlation) with i < j, the most similar first
@@ -1226,7 +1226,7 @@ class Audit:
 
 
 def audit_data(
-    path,  # folder with train/<class>/* and test/<class>/* (and valid/<class>/*), or <class>/*
+    path: str | Path,  # with train/<class>/* and test/<class>/* (and valid/<class>/*), or <class>/*
     near: bool = True,  # look for near duplicates too; the time for that grows with N²
     progress: bool = True,  # show progress while files are read
 ) -> Audit:  # `.ok`, `.findings`, `.counts`, `.files`, `.plot()`
@@ -1297,7 +1297,7 @@ def _worst(self: Audit, n):
 def plot(
     self: Audit,
     n: int = 8,  # at most so many pairs
-    axes=None,  # Axes to draw into, two for each pair; None makes a figure
+    axes: np.ndarray | list | None = None,  # two for each pair; None makes a figure
 ) -> np.ndarray:  # the Axes, two for each pair
     "The worst pairs, side by side."
     pairs = self._worst(n)

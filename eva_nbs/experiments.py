@@ -10,12 +10,14 @@ __all__ = ['RECIPES', 'NORMS', 'RECIPE_SETS', 'OPTIONS', 'Recipe', 'parse_change
 
 # %% ../nbs/10_experiments.ipynb #2c4755bf
 import base64, contextlib, dataclasses, re, shlex, shutil, sys, warnings
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from inspect import signature
 from itertools import product
 from json import dumps, loads
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -38,9 +40,10 @@ from .interpret import (Predictions, accuracy_per_class, analyse, figures_of, no
                                predict_once)
 from .lr_finder import LRFind, lr_find
 from .models import MODELS, build_model, count_parameters, diagram, summary
-from .schedules import SCHEDULES, plot_schedule
-from .train import (L1, Checkpoint, HistoryCSV, Learner, TensorBoard, check_weights,
-                           cross_entropy, distributed, nll_log_softmax, read_weights, sgd)
+from .schedules import SCHEDULES, Schedule, plot_schedule
+from .train import (L1, Callback, Checkpoint, HistoryCSV, Learner, TensorBoard,
+                           check_weights, cross_entropy, distributed, nll_log_softmax, read_weights,
+                           sgd)
 
 # %% ../nbs/10_experiments.ipynb #d088567c
 @dataclass(frozen=True)
@@ -254,7 +257,7 @@ def _fraction(lr_max): return check_number("lr_max", lr_max, low=0, open_low=Tru
 
 # %% ../nbs/10_experiments.ipynb #0b47a7b3
 def parse_changes(
-    words,  # a list of texts of the form key=value, or None for no change
+    words: list[str] | None,  # texts of the form key=value, or None for no change
 ) -> dict:  # a recipe's field → value
     "Changes to a recipe from the words of a command line."
     changes = {}
@@ -278,7 +281,7 @@ def make_schedule(
     self: Recipe,
     lr_min: float,  # lower end of the rates, > 0
     lr_max: float,  # upper end of the rates, > 0
-):  # an `eva_nbs.schedules.Schedule`
+) -> Schedule:  # an `eva_nbs.schedules.Schedule`
     "The schedule between two rates."
     two = "lr_max" in signature(SCHEDULES[self.schedule]).parameters
     rates = dict(lr_min=lr_min, lr_max=lr_max) if two else dict(lr=lr_max)
@@ -292,7 +295,7 @@ def make_learner(
     seed: int = 0,  # of the initial weights, the order and the augmentation
     engine: str = "auto",  # auto, batched or albumentations
     precision: str = "auto",  # auto, fp32, bf16 or fp16
-    callbacks=(),  # more callbacks for the learner
+    callbacks: Callback | Iterable[Callback] = (),  # more callbacks for the learner
     rank: int = 0,  # which of `world_size` processes this is
     world_size: int = 1,  # processes that share every batch
 ) -> Learner:  # without a schedule yet, since rates may have to be found first
@@ -413,8 +416,8 @@ def load(
 
 # %% ../nbs/10_experiments.ipynb #ff7fd393
 def from_main(
-    make,  # a function without arguments
-):  # what it returns, in every process
+    make: Callable,  # a function without arguments
+) -> Any:  # what it returns, in every process
     "Call `make` in the first of several processes and hand its result (or its error) to all."
     if not callable(make): raise refuse("make", make, "a function without arguments")
     if not dist.is_initialized(): return make()
@@ -626,7 +629,7 @@ def explain(
     learner: Learner,  # with the weights that were scored
     splits: Splits,  # the data of the run
     preds: Predictions,  # on the test set
-    others=(),  # Predictions of the same test set by other seeds, for their agreement
+    others: Iterable[Predictions] = (),  # by other seeds, for their agreement
     metrics: dict | None = None,  # what metrics.json is going to hold; None: what it holds
 ) -> None:
     "Write tables/*.csv, figures/*.png and report.html."
@@ -662,7 +665,7 @@ def augmented_sheet(
     policy: Policy,  # the augmentation
     n: int = 5,  # images of each class
     seed: int = 0,  # which draws of the augmentation
-):  # array of Axes, a row per class
+) -> np.ndarray:  # array of Axes, a row per class
     "Augmented images of each class, as they go into the net."
     check_kind("splits", splits, Splits, "Splits, as `load_data` returns them")
     check_number("n", n, low=1, integer=True), check_number("seed", seed, integer=True)
@@ -675,8 +678,8 @@ def augmented_sheet(
 def plot_curves(
     history: pd.DataFrame,  # a row per epoch, as `history.csv` has it
     what: str = "accuracy",  # "accuracy" or "loss"
-    ax=None,  # Axes to draw on, or None for new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on, or None for new ones
+) -> plt.Axes:  # the Axes
     "A figure over the epochs, for train, valid and test where they were scored."
     check_choice("what", what, ["accuracy", "loss"])
     check_kind("history", history, pd.DataFrame, "a table, as `Run.history` gives it")
@@ -696,8 +699,8 @@ def plot_curves(
 def plot_steps(
     steps: dict,  # name → array with a value per batch, as `History.steps` has them
     what: str = "lr",  # "lr", "momentum" or "loss"
-    ax=None,  # Axes to draw on, or None for new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on, or None for new ones
+) -> plt.Axes:  # the Axes
     "A figure over every single batch of the run: the trend of the rate, or the raw loss."
     names = dict(lr="learning rate", momentum="momentum", loss="training loss of each batch")
     check_choice("what", what, names)
@@ -743,7 +746,7 @@ def draw_figures(
     learner: Learner,  # trained
     splits: Splits,  # the data
     preds: Predictions,  # on the test set
-    others=(),  # Predictions of the same test set by other seeds
+    others: Iterable[Predictions] = (),  # Predictions of the same test set by other seeds
 ) -> None:
     "Write figures/*.png."
     for value, kind in ((run, Run), (learner, Learner), (splits, Splits), (preds, Predictions)):
@@ -1061,7 +1064,7 @@ OPTIONS = ("data", "epochs", "batch_size", "subset", "size", "width", "lr_max", 
 
 # %% ../nbs/10_experiments.ipynb #36382b0b
 def train_run(
-    make_run,  # a function without arguments that returns a Run, new or interrupted
+    make_run: Callable,  # a function without arguments that returns a Run, new or interrupted
     resumed: bool = False,  # whether the run was there before; a new one that cannot begin goes
 ) -> Run:  # finished
     "Train to the end and say what came of it; when interrupted, say how to go on."
@@ -1089,8 +1092,8 @@ def _remove_if_empty(run):
 
 # %% ../nbs/10_experiments.ipynb #23c558ed
 def train_all(
-    recipes,  # names of recipes, or folders of runs to repeat
-    seeds=(0,),  # whole numbers; each recipe is trained with each of them
+    recipes: Iterable[str],  # names of recipes, or folders of runs to repeat
+    seeds: Iterable[int] = (0,),  # whole numbers; each recipe is trained with each of them
     **options,  # for `new_run`
 ) -> list:  # the Runs, finished
     "Train several recipes with several seeds."
@@ -1146,7 +1149,7 @@ def eva_train(
     resume: str = None,  # go on with the run in this folder, as it began; no other option beside it
     diff: str = None,  # show what differs from this recipe (or run), and stop
     list: bool = False,  # show the recipes (or all of the one that is named) and stop
-):
+) -> None:
     "Train a recipe, and leave a folder with weights, metrics, figures and a report."
     if list: return print("\n".join(list_recipes(recipe)))
     own = dict(data=data, out=out, epochs=epochs, batch_size=batch_size, subset=subset, size=size,
@@ -1226,7 +1229,7 @@ def eva_lr_find(
     batch_size: int = None,  # images per step
     seed: int = 0,  # of the weights and the order
     out: str = "lr_find.png",  # the picture to write
-):
+) -> None:
     "Run the LR range test of a recipe, print the range it suggests, and draw it."
     check_picture(out)
     adapted = find_recipe(recipe).adapted(batch_size=batch_size, width=width)
@@ -1245,7 +1248,7 @@ def eva_lr_find(
 def eva_report(
     run: Param("a finished run's folder", str, opt=False),  # gets tables, figures and the report
     others: Param("runs with other seeds", str, opt=False, nargs="*") = None,  # of the same data
-):
+) -> None:
     "Analyse a finished run: tables, figures and report.html, drawn anew."
     check_kind("others", others or [], (list, tuple), "a list of folders")
     run, others = Run.load(run), [Run.load(other).predictions for other in others or ()]
@@ -1258,7 +1261,7 @@ def eva_report(
 
 # %% ../nbs/10_experiments.ipynb #51efa9b8
 def read_images(
-    paths,  # image files of any size and format
+    paths: Iterable[str | Path],  # image files of any size and format
     size: tuple,  # height and width to bring them to
 ) -> tuple:  # (uint8 tensor [N, H, W, 3], the paths that could be read, messages about the others)
     "User's images at the size of the training images."
@@ -1313,7 +1316,7 @@ def eva_predict(
     run: Param("a run's folder", str, opt=False),  # with weights in it
     images: Param("image files", str, opt=False, nargs="+"),  # of any size and format
     json: bool = False,  # print JSON instead of text
-):
+) -> None:
     "Print the five most probable classes of each image."
     answers = classify(Run.load(run, finished=False), images)
     top = list(zip(answers.paths, answers.top(5)))
@@ -1329,7 +1332,7 @@ def eva_gradcam(
     run: Param("a run's folder", str, opt=False),  # with weights in it
     images: Param("image files", str, opt=False, nargs="+"),  # of any size and format
     out: str = "gradcam.png",  # the picture to write
-):
+) -> None:
     "Draw where the net looked: each image with Grad-CAM at four layers, for the predicted class."
     check_picture(out)
     if len(images) > 40: raise refuse("images", f"{len(images)} files", "40 or fewer in a picture")

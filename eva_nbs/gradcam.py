@@ -11,8 +11,10 @@ __all__ = ['enough_memory', 'MAPS', 'WEIGHTS', 'METHODS', 'as_input', 'untouched
 
 # %% ../nbs/08_gradcam.ipynb #e936eaec
 import sys, warnings, weakref
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -23,8 +25,9 @@ from torch.overrides import TorchFunctionMode
 
 from .core import (check_choice, check_kind, check_number, eval_mode, fits_memory,
                           keep_buffers, keep_rng, out_of_memory, plain_text, refuse)
-from .interpret import (captions, check_classifier, check_data, check_predictions, mistakes,
-                               normalized, show_mistakes)
+from .data import ChannelStats, ImageData
+from .interpret import (Predictions, captions, check_classifier, check_data,
+                               check_predictions, mistakes, normalized, show_mistakes)
 
 # %% ../nbs/08_gradcam.ipynb #1ab5a38c
 def as_input(
@@ -53,7 +56,7 @@ def _eager():
 @contextmanager
 def untouched(
     model: nn.Module,  # any model
-):  # a context manager: eval mode, fp32, eager, gradients off
+) -> Iterator[None]:  # a context manager: eval mode, fp32, eager, gradients off
     "Whatever is computed inside, model and generators are bit for bit as before afterwards."
     check_classifier(model)
     device = next((p.device.type for p in model.parameters()), "cpu")
@@ -67,7 +70,7 @@ enough_memory = fits_memory("images", "Pass fewer or smaller ones at a time.")  
 def call_model(
     model: nn.Module,  # any model
     xb: torch.Tensor,  # float `[N, C, H, W]`, from `as_input`
-):  # what the model returns
+) -> Any:  # what the model returns
     "Call the model. Raises `EvaError` for a batch that it cannot take."
     check_classifier(model), check_kind("xb", xb, torch.Tensor, "a tensor [N, C, H, W]")
     try: return model(xb)
@@ -153,7 +156,7 @@ def auto_layer(
 def choose_layers(
     model: nn.Module,  # any model
     xb: torch.Tensor,  # float `[N, C, H, W]`
-    layers=None,  # a name, a list of names, or None: `auto_layer`
+    layers: str | list[str] | None = None,  # a name, a list of names, or None: `auto_layer`
 ) -> list:  # of names that exist in the model
     "Check layer names, or choose one. Raises `EvaError` with the candidates for a wrong name."
     model = check_classifier(model)
@@ -193,10 +196,9 @@ def _check_classes(classes, n, c):
 
 def target_scores(
     logits: torch.Tensor,  # float `[N, C]`, what the model returned
-    target=None,  # None: predicted class; an int; ints `[N]`; or a function logits → float `[N]`,
-    # each score from its own row
+    target: int | torch.Tensor | Callable | None = None,  # int, or logits → `[N]`; None: predicted
 ) -> tuple:  # scores float `[N]`, classes int64 `[N]` (-1 where a function made the score)
-    "The score to be explained, for each image. Raises `EvaError` for classes that are not there."
+    "Each image's score from its own row. Raises `EvaError` for classes that are not there."
     check_kind("model", logits, torch.Tensor, "a model that returns logits [N, C]")
     if logits.ndim != 2: raise refuse("model", f"output {list(logits.shape)}", "logits [N, C]")
     if callable(target):
@@ -263,8 +265,8 @@ class Look:
 def look(
     model: nn.Module,  # any model
     xb: torch.Tensor,  # float `[N, C, H, W]`
-    target=None,  # as for `target_scores`
-    layers=None,  # a name or several, or None: `auto_layer`
+    target: int | torch.Tensor | Callable | None = None,  # as for `target_scores`
+    layers: str | list[str] | None = None,  # a name or several, or None: `auto_layer`
     gradients: bool = True,  # False: activations only, no backward pass
 ) -> Look:  # everything detached, in float32, on the model's device
     "One forward pass, one backward pass from the score to the first of the layers, no trace."
@@ -349,7 +351,7 @@ def scorecam_weights(
     xb: torch.Tensor,  # float `[N, C, H, W]`
     layer: str,  # not used: the masks come from `A`
     A: torch.Tensor,  # activations float `[N, K, h, w]`
-    target,  # classes int64 `[N]`, or a function logits → scores
+    target: torch.Tensor | Callable,  # classes int64 `[N]`, or a function logits → scores
     batch_size: int = 256,  # masked images per forward pass
 ) -> torch.Tensor:  # weights float `[N, K]`, each row adds up to 1
     "Score-CAM: how high the score stays when the image is seen through each channel alone."
@@ -388,7 +390,7 @@ def ablationcam_weights(
     xb: torch.Tensor,  # float `[N, C, H, W]`
     layer: str,  # the layer's name
     A: torch.Tensor,  # activations float `[N, K, h, w]`; only their shape is used
-    target,  # classes int64 `[N]`, or a function logits → scores
+    target: torch.Tensor | Callable,  # classes int64 `[N]`, or a function logits → scores
     batch_size: int = 256,  # channels per forward pass
 ) -> torch.Tensor:  # weights float `[N, K]`, the share of the score that goes with the channel
     "Ablation-CAM: how much of the score is lost without each channel."
@@ -417,7 +419,7 @@ class _GuidedReLU(TorchFunctionMode):
 def guided_backprop(
     model: nn.Module,  # any model with ReLUs
     xb: torch.Tensor,  # float `[N, C, H, W]`
-    target=None,  # as for `target_scores`
+    target: int | torch.Tensor | Callable | None = None,  # as for `target_scores`
 ) -> torch.Tensor:  # float32 `[N, C, H, W]`, the guided gradient of the score at the pixels
     "The gradient at the pixels, negative parts cut at every ReLU. Raises `EvaError` without ReLUs."
     model, x = check_classifier(model), as_input(model, xb).requires_grad_()
@@ -465,14 +467,14 @@ class CamResult:
 
 # %% ../nbs/08_gradcam.ipynb #3ddd120c
 def check_cams(
-    cams,  # what came as maps
+    cams: Any,  # what came as maps
 ) -> CamResult:  # the same
     "The maps, if they are what `grad_cam` returns."
     return check_kind("cams", cams, CamResult, "a CamResult", "grad_cam(model, xb) makes them.")
 
 def check_pair(
     name: str,  # of the argument, for the message
-    value,  # what came
+    value: Any,  # what came
     low: int,  # the smallest that is allowed
     high: tuple = (None, None),  # the largest, for each of the two; None: no bound
 ) -> tuple:  # the two
@@ -567,8 +569,8 @@ def _split(target, n, batch_size):
 def grad_cam(
     model: nn.Module,  # any classifier; frozen, compiled or wrapped ones, too
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised as in training
-    target=None,  # None: the predicted class; an int; ints `[N]`; a function logits → scores `[N]`
-    layers=None,  # a layer's name, several, or None: the deepest with a map of 4×4 or more
+    target: int | torch.Tensor | Callable | None = None,  # int, or logits → `[N]`; None: predicted
+    layers: str | list[str] | None = None,  # None: the deepest with a map of 4×4 or more
     method: str = "gradcam",  # one of `METHODS`
     batch_size: int = 256,  # images per forward pass
 ) -> CamResult:  # maps on the model's device
@@ -595,8 +597,8 @@ def _pixels(image):
     return image
 
 def overlay(
-    image,  # uint8 `[H, W, 3]`, RGB, a tensor or an array
-    cam,  # float `[H, W]`, 0 to 1
+    image: np.ndarray | torch.Tensor,  # uint8 `[H, W, 3]`, RGB, a tensor or an array
+    cam: np.ndarray | torch.Tensor,  # float `[H, W]`, 0 to 1
     opacity: float = 0.5,  # of the map: 0 shows only the image, 1 only the map
     colormap: str = "turbo",  # a name that matplotlib knows
 ) -> np.ndarray:  # uint8 `[H, W, 3]`, RGB
@@ -611,7 +613,7 @@ def overlay(
 
 # %% ../nbs/08_gradcam.ipynb #4df1ecb0
 def panel(
-    image,  # uint8 `[H, W, 3]`
+    image: np.ndarray | torch.Tensor,  # uint8 `[H, W, 3]`
     cams: CamResult,  # from `grad_cam`
     i: int,  # which of its images
     layer: str | None = None,  # one of its layers; None: the last
@@ -668,14 +670,14 @@ def _beside(*pictures):
     return np.concatenate(row[:-1], axis=1)
 
 def show_cams(
-    images,  # uint8 `[N, H, W, 3]`: what was explained, not normalised
+    images: np.ndarray | torch.Tensor,  # uint8 `[N, H, W, 3]`: what was explained, not normalised
     cams: CamResult,  # from `grad_cam`, for the same images
     layer: str | None = None,  # one of its layers; None: the last
-    titles=None,  # a string for each image
+    titles: list[str] | None = None,  # a string for each image
     ncols: int = 4,  # images in a row
     opacity: float = 0.5,  # of the maps
     scale: float = 1.0,  # size of the figure; 1.0 draws a picture about 1.1 inch wide
-):  # np.ndarray of Axes
+) -> np.ndarray:  # np.ndarray of Axes
     "Each image beside its map, with a colour bar and a caption that says what the maps are."
     check_number("ncols", ncols, 1, integer=True), check_kind("images", images, _MANY, "images")
     if len(images) != len(check_cams(cams)):
@@ -693,15 +695,15 @@ def show_cams(
 # %% ../nbs/08_gradcam.ipynb #d6ac1b76
 def show_layers(
     model: nn.Module,  # any classifier
-    images,  # uint8 `[N, H, W, 3]`: the columns
-    titles=None,  # a string above each column, e.g. from `captions`
-    stats=None,  # the `ChannelStats` that the model was trained with; needed
-    target=None,  # as for `grad_cam`
-    layers=None,  # the rows: layer names; None: `stage_layers`, layers 1 to 4 of a ResNet
+    images: np.ndarray | torch.Tensor,  # uint8 `[N, H, W, 3]`: the columns
+    titles: list[str] | None = None,  # a string above each column, e.g. from `captions`
+    stats: ChannelStats | None = None,  # the `ChannelStats` that the model was trained with; needed
+    target: int | torch.Tensor | Callable | None = None,  # as for `grad_cam`
+    layers: str | list[str] | None = None,  # the rows; None: `stage_layers`, 1 to 4 of a ResNet
     method: str = "gradcam",  # one of `METHODS`
     opacity: float = 0.5,  # of the maps
     scale: float = 1.0,  # size of the figure; 1.0 draws a picture about 1.2 inch wide
-):  # np.ndarray of Axes [1 + layers, N]
+) -> np.ndarray:  # np.ndarray of Axes [1 + layers, N]
     "Images as columns; the input and the maps of several layers as rows."
     xb, titles = normalized(images, stats), _titles(titles, len(images))
     check_number("opacity", opacity, low=0, high=1)
@@ -723,17 +725,17 @@ def show_layers(
 # %% ../nbs/08_gradcam.ipynb #872d4955
 def show_mistake_cams(
     model: nn.Module,  # the classifier
-    data,  # the `ImageData` that was predicted
-    preds,  # its `Predictions`
+    data: ImageData,  # the `ImageData` that was predicted
+    preds: Predictions,  # its `Predictions`
     n: int = 25,  # how many mistakes at most
-    stats=None,  # the `ChannelStats` that the model was trained with; needed
+    stats: ChannelStats | None = None,  # the `ChannelStats` that the model was trained with; needed
     order: str = "most_confident",  # as for `mistakes`
     seed: int = 0,  # of the random order
     layer: str | None = None,  # a layer's name; None: `auto_layer`
     method: str = "gradcam",  # one of `METHODS`
     ncols: int = 5,  # mistakes in a row
     scale: float = 1.0,  # size of the figure; 1.0 draws a picture about 0.8 inch wide
-):  # np.ndarray of Axes
+) -> np.ndarray:  # np.ndarray of Axes
     "Misclassified images, each beside the maps for the class predicted and for the actual class."
     check_predictions(preds, check_data(data)), check_number("ncols", ncols, 1, integer=True)
     which = mistakes(preds, n, order, seed)

@@ -12,11 +12,14 @@ __all__ = ['ORDERS', 'check_classifier', 'check_data', 'check_stats', 'normalize
 # %% ../nbs/07_interpret.ipynb #0fec4538
 import json, warnings, weakref, zlib
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import NormalDist
+from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
@@ -29,17 +32,17 @@ from torch import nn
 from .core import (COLORS, atomic_write, check_choice, check_kind, check_number, eval_mode,
                           fits_memory, keep_buffers, keep_rng, new_axes, out_of_memory,
                           pick_precision, plain_text, refuse, unwrap)
-from .data import ImageData, show_images
+from .data import ChannelStats, ImageData, show_images
 
 # %% ../nbs/07_interpret.ipynb #fbf931c2
 def check_classifier(
-    model,  # what came as a model
+    model: Any,  # what came as a model
 ) -> nn.Module:  # the plain model, without the wrappers of DDP and torch.compile
     "The model itself, if it is one."
     return unwrap(check_kind("model", model, nn.Module, "a torch.nn.Module"))
 
 def check_data(
-    data,  # what came as data
+    data: Any,  # what came as data
 ) -> ImageData:  # the same
     "The data, if they are an `ImageData` with at least one image."
     do = "Of Splits pass one part, such as splits.test."
@@ -48,8 +51,8 @@ def check_data(
     return data
 
 def check_stats(
-    stats,  # what came as channel statistics
-):  # the same
+    stats: Any,  # what came as channel statistics
+) -> ChannelStats:  # the same
     "The statistics, if they have a mean and a standard deviation for each channel."
     try:
         mean, std = (tuple(map(float, getattr(stats, k))) for k in ("mean", "std"))
@@ -62,9 +65,9 @@ def check_stats(
 
 # %% ../nbs/07_interpret.ipynb #4924a446
 def normalized(
-    images,  # uint8 `[N, H, W, 3]`, 0 to 255, a tensor or an array
-    stats,  # `ChannelStats` that the model was trained with: mean and std for pixels from 0 to 1
-    device=None,  # where the result goes; None: where the images are
+    images: np.ndarray | torch.Tensor,  # uint8 `[N, H, W, 3]`, 0 to 255, a tensor or an array
+    stats: ChannelStats,  # that the model was trained with: mean and std for pixels from 0 to 1
+    device: str | torch.device | None = None,  # where the result goes; None: where the images are
 ) -> torch.Tensor:  # float32 `[N, 3, H, W]` in units of the standard deviation
     "The batch that a model sees: pixels from 0 to 1, minus the mean, over the standard deviation."
     wanted = torch.Tensor, np.ndarray
@@ -118,8 +121,8 @@ class Predictions:
 
 # %% ../nbs/07_interpret.ipynb #72144f84
 def check_predictions(
-    preds,  # what came as predictions
-    data=None,  # the `ImageData` that they should be about; None: not asked
+    preds: Any,  # what came as predictions
+    data: ImageData | None = None,  # the `ImageData` that they should be about; None: not asked
 ) -> Predictions:  # the same
     "The predictions, if they are some, and about these data."
     do = "predict(model, data, stats) makes them."
@@ -209,9 +212,9 @@ def _log_probs(model, data, stats, batch_size, precision):
 
 # %% ../nbs/07_interpret.ipynb #9134a48d
 def predict(
-    model,  # a classifier: float `[B, 3, H, W]` in; logits or log-probabilities `[B, C]` out
-    data,  # the `ImageData` to predict
-    stats,  # the `ChannelStats` that the model was trained with
+    model: nn.Module,  # float `[B, 3, H, W]` → logits or log-probabilities `[B, C]`
+    data: ImageData,  # the `ImageData` to predict
+    stats: ChannelStats,  # the `ChannelStats` that the model was trained with
     batch_size: int = 512,  # images per forward pass, ≥ 1
     precision: str = "auto",  # "auto", "fp32", "bf16" or "fp16", as for `pick_precision`
 ) -> Predictions:  # on the CPU, in the data's order
@@ -230,8 +233,8 @@ def predict(
 @patch
 def save(
     self: Predictions,
-    path,  # the file to write, by convention ending in .safetensors
-):
+    path: str | Path,  # the file to write, by convention ending in .safetensors
+) -> None:
     "Write the predictions to one file, whole or not at all."
     tensors = dict(log_probs=self.log_probs.contiguous(), targets=self.targets.contiguous())
     about = dict(classes=self.classes, paths=self.paths, name=self.name, made_from=self.made_from)
@@ -242,8 +245,8 @@ def save(
 @patch(cls_method=True)
 def load(
     cls: Predictions,
-    path,  # a file that `save` has written
-    data=None,  # the `ImageData` that they must be about; None: not asked
+    path: str | Path,  # a file that `save` has written
+    data: ImageData | None = None,  # the `ImageData` that they must be about; None: not asked
 ) -> Predictions:  # as they were
     "Read predictions back. Raises `EvaError` if they are not there, damaged, or of other data."
     try:
@@ -263,10 +266,10 @@ def load(
 
 # %% ../nbs/07_interpret.ipynb #779a7c50
 def predict_once(
-    path,  # the file that keeps them, by convention ending in .safetensors
-    model,  # as for `predict`
-    data,  # as for `predict`
-    stats,  # as for `predict`
+    path: str | Path,  # the file that keeps them, by convention ending in .safetensors
+    model: nn.Module,  # as for `predict`
+    data: ImageData,  # as for `predict`
+    stats: ChannelStats,  # as for `predict`
     precision: str = "auto",  # as for `predict`
     batch_size: int = 512,  # as for `predict`
 ) -> Predictions:  # from the file if it fits, else made now and written
@@ -283,8 +286,8 @@ def predict_once(
 
 # %% ../nbs/07_interpret.ipynb #6eee3ae2
 def wilson_interval(
-    right,  # how many were right: an int or an array, 0 ≤ right ≤ n
-    n,  # of how many, ≥ 1, an int or an array
+    right: int | np.ndarray,  # how many were right: an int or an array, 0 ≤ right ≤ n
+    n: int | np.ndarray,  # of how many, ≥ 1, an int or an array
     level: float = 0.95,  # coverage, above 0 and below 1
 ) -> tuple:  # the lower and the upper end, in [0, 1]
     "Wilson's score interval for a share (E. B. Wilson, JASA 22, 1927)."
@@ -346,7 +349,7 @@ def mistakes(
 # %% ../nbs/07_interpret.ipynb #3df237bb
 def captions(
     preds: Predictions,  # what the model said
-    which=None,  # positions in the data set; None: all
+    which: Iterable[int] | None = None,  # positions in the data set; None: all
 ) -> list:  # of strings of two lines
     "For each image the actual class, the predicted one, and the probability given to it."
     n = len(check_predictions(preds))
@@ -358,7 +361,7 @@ def captions(
 # %% ../nbs/07_interpret.ipynb #fddab9d6
 def show_mistakes(
     preds: Predictions,  # what the model said
-    data,  # the `ImageData` it was said about
+    data: ImageData,  # the `ImageData` it was said about
     n: int = 25,  # how many images at most
     order: str = "most_confident",  # "most_confident", "least_confident" or "random"
     seed: int = 0,  # of the random order
@@ -366,7 +369,7 @@ def show_mistakes(
     predicted: str | None = None,  # only images taken for this class
     ncols: int | None = None,  # images in a row; None: as square as it gets
     scale: float = 1.5,  # width of an image, inches
-):  # np.ndarray of Axes, one per image; a single one with a note if there is no such mistake
+) -> np.ndarray:  # of Axes, one per image; a single one with a note if there is no mistake
     "A gallery of misclassified images, each with its actual and predicted class and probability."
     check_predictions(preds, check_data(data))
     if ncols is not None: check_number("ncols", ncols, 1, integer=True)
@@ -390,8 +393,8 @@ def top_losses(
 # %% ../nbs/07_interpret.ipynb #203e0d59
 def plot_losses(
     preds: Predictions,  # what the model said
-    ax=None,  # Axes to draw on; None: new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
+) -> plt.Axes:  # the Axes
     "How the losses are distributed among the right and the wrong, on a logarithmic axis."
     check_predictions(preds)
     ax = new_axes(ax)
@@ -422,8 +425,8 @@ def accuracy_per_class(
 # %% ../nbs/07_interpret.ipynb #7285bcec
 def plot_accuracy_per_class(
     preds: Predictions,  # what the model said
-    ax=None,  # Axes to draw on; None: new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
+) -> plt.Axes:  # the Axes
     "A bar per class with its 95 % interval; the dashed line is the accuracy over all images."
     table = accuracy_per_class(preds)
     ax = new_axes(ax, figsize=(5, 0.9 + (0.27 if len(table) <= 25 else 0.18) * len(table)))
@@ -457,8 +460,8 @@ def confusion(
 def plot_confusion(
     preds: Predictions,  # what the model said
     normalize: bool = True,  # shares of each actual class in %, instead of counts
-    ax=None,  # Axes to draw on; None: new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
+) -> plt.Axes:  # the Axes
     "The confusion matrix as a picture: the diagonal is right, every dark cell off it a habit."
     table = confusion(preds, normalize) * (100 if normalize else 1)
     c, cell = len(table), 0.45 if len(table) <= 25 else 0.14
@@ -526,8 +529,8 @@ def calibration_error(
 def plot_calibration(
     preds: Predictions,  # what the model said
     bins: int = 15,  # number of bins
-    ax=None,  # Axes to draw on; None: new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
+) -> plt.Axes:  # the Axes
     "Accuracy over confidence with 95 % intervals; below the diagonal the model boasts."
     table = calibration(preds, bins).query("n > 0")
     low, high = wilson_interval((table.accuracy * table.n).round(), table.n)
@@ -574,8 +577,8 @@ def times_wrong(
 # %% ../nbs/07_interpret.ipynb #6d149115
 def plot_times_wrong(
     *runs: Predictions,  # two or more models' predictions of the same images
-    ax=None,  # Axes to draw on; None: new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
+) -> plt.Axes:  # the Axes
     """How many images are wrong in none, one, … all of the runs, beside what would be expected
     if the models' mistakes had nothing to do with each other."""
     wrong = times_wrong(*runs)
@@ -597,7 +600,7 @@ def plot_times_wrong(
 # %% ../nbs/07_interpret.ipynb #fcb3eaf5
 def analyse(
     preds: Predictions,  # what the model said
-    others=(),  # `Predictions` of the same images by models of other seeds
+    others: Iterable[Predictions] = (),  # `Predictions` of the same images by models of other seeds
     n: int = 25,  # rows of the tables of top losses and of confused pairs, at most
 ) -> dict:  # name → DataFrame
     "Every table of this notebook, for one model; with others, how far they agree."
@@ -628,8 +631,8 @@ def _worst(preds):
 
 def figures_of(
     preds: Predictions,  # what the model said
-    data,  # the `ImageData` it was said about
-    others=(),  # `Predictions` of the same images by models of other seeds
+    data: ImageData,  # the `ImageData` it was said about
+    others: Iterable[Predictions] = (),  # `Predictions` of the same images by models of other seeds
     n: int = 25,  # images in a gallery, at most
     seed: int = 0,  # of the random gallery
 ) -> dict:  # name → function without arguments that draws and returns Axes, one or an array

@@ -9,13 +9,17 @@ __all__ = ['sweep_rates', 'smooth', 'noise_level', 'cap_losses', 'steepest', 'mi
 # %% ../nbs/05_lr_finder.ipynb #3948be38
 import itertools
 import math
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import torch
 from fastcore.basics import patch
+from numpy.typing import ArrayLike
 from tqdm import tqdm
 
 from .core import (COLORS, Precision, check_choice, check_kind, check_number, eval_mode,
@@ -49,7 +53,7 @@ def _weights(n: int, sigma: float) -> np.ndarray:
 
 
 def smooth(
-    losses,  # float [n], in the order of the sweep
+    losses: ArrayLike,  # float [n], in the order of the sweep
     sigma: float = 6.0,  # width of the Gaussian window in points, ≥ 0; 0 changes nothing
 ) -> np.ndarray:  # float64 [n]
     "Zero-phase Gaussian average: each point is the mean of its neighbours on both sides."
@@ -59,14 +63,14 @@ def smooth(
 
 # %% ../nbs/05_lr_finder.ipynb #961f19fd
 def noise_level(
-    losses,  # float [n ≥ 2], in the order of the sweep
+    losses: ArrayLike,  # float [n ≥ 2], in the order of the sweep
 ) -> float:  # standard deviation of a single loss around the curve, ≥ 0
     "How much a loss jumps from batch to batch: a robust estimate from neighbouring differences."
     return float(1.4826 * np.median(np.abs(np.diff(losses))) / math.sqrt(2))
 
 
 def cap_losses(
-    losses,  # float [n], in the order of the sweep
+    losses: ArrayLike,  # float [n], in the order of the sweep
 ) -> np.ndarray:  # float64 [n]
     "The losses, cut off a little above the level at which the sweep began."
     losses = np.asarray(losses, dtype=float)
@@ -82,24 +86,24 @@ def _steepest(lrs, curves) -> np.ndarray:
 
 
 def steepest(
-    lrs,  # float [n ≥ 2], rising, > 0
-    smoothed,  # float [n], losses after `smooth`
+    lrs: ArrayLike,  # float [n ≥ 2], rising, > 0
+    smoothed: ArrayLike,  # float [n], losses after `smooth`
 ) -> float:  # one of `lrs`
     "The rate at which the loss falls fastest per power of ten, before its floor."
     return float(lrs[_steepest(lrs, np.asarray(smoothed, float)[:, None])[0]])
 
 # %% ../nbs/05_lr_finder.ipynb #e24146b6
 def minimum_over_10(
-    lrs,  # float [n], rising, > 0
-    smoothed,  # float [n], losses after `smooth`
+    lrs: ArrayLike,  # float [n], rising, > 0
+    smoothed: ArrayLike,  # float [n], losses after `smooth`
 ) -> float:  # > 0; may lie below the first rate
     "A tenth of the rate at which the loss is lowest."
     return float(lrs[int(np.argmin(smoothed))] / 10)
 
 # %% ../nbs/05_lr_finder.ipynb #616d6a91
 def valley(
-    lrs,  # float [n], rising
-    smoothed,  # float [n], losses after `smooth`
+    lrs: ArrayLike,  # float [n], rising
+    smoothed: ArrayLike,  # float [n], losses after `smooth`
 ) -> float:  # one of `lrs`
     "fastai's rule: about half-way along the longest decreasing subsequence, taken without gaps."
     smoothed, length = np.asarray(smoothed, float), np.ones(len(lrs), int)
@@ -112,8 +116,8 @@ def valley(
 
 # %% ../nbs/05_lr_finder.ipynb #d1883e20
 def resample(
-    lrs,  # float [n], rising, > 0
-    losses,  # float [n], capped
+    lrs: ArrayLike,  # float [n], rising, > 0
+    losses: ArrayLike,  # float [n], capped
     sigma: float,  # width of the smoothing window in points
     times: int = 100,  # how many times to repeat the noise
 ) -> np.ndarray:  # float64 [times]: the steepest rate of each repetition
@@ -132,8 +136,8 @@ def _noise_left(losses, sigma):
 
 
 def rise(
-    lrs,  # float [n], rising, > 0
-    losses,  # float [n], finite
+    lrs: ArrayLike,  # float [n], rising, > 0
+    losses: ArrayLike,  # float [n], finite
     sigma: float,  # width of the smoothing window in points
     exploded: bool = False,  # whether the sweep ended in an explosion that may not show in `losses`
 ) -> tuple[float, bool]:  # the last rate before the loss rises, and whether a rise was seen
@@ -204,8 +208,8 @@ def _advice(clear, seen) -> str:
 
 # %% ../nbs/05_lr_finder.ipynb #0e1cd7ac
 def read_curve(
-    lrs,  # float [n], rising, > 0
-    losses,  # float [n], finite
+    lrs: ArrayLike,  # float [n], rising, > 0
+    losses: ArrayLike,  # float [n], finite
     sigma: float | None = None,  # smoothing window in points; None: 6 % of the points, at least 2
     exploded: bool = False,  # whether the sweep ended because of an explosion
 ) -> Reading:  # always with numbers; `confidence` and `warning` say what they are worth
@@ -288,9 +292,9 @@ def _limits(losses, smoothed):
 @patch
 def plot(
     self: LRFind,
-    ax=None,  # a matplotlib Axes, or None for a new figure
+    ax: plt.Axes | None = None,  # a matplotlib Axes, or None for a new figure
     compare: bool = False,  # whether to mark the three rules of thumb as well
-):  # the Axes
+) -> plt.Axes:  # the Axes
     "Draw losses, smoothed line, range, point and the reason for the end, on a log axis."
     ax = new_axes(ax, (6.4, 3.8))
     ax.axvspan(self.lr_min, self.lr_max, color=COLORS["accent"], alpha=0.15, lw=0,
@@ -329,7 +333,7 @@ def to_frame(
 @patch
 def save(
     self: LRFind,
-    path,  # the JSON file to write
+    path: str | Path,  # the JSON file to write
 ) -> None:
     "Write the result to a JSON file; `LRFind.load` reads it."
     listed = lambda v: v.tolist() if isinstance(v, np.ndarray) else v
@@ -339,7 +343,7 @@ def save(
 @patch(cls_method=True)
 def load(
     cls: LRFind,
-    path,  # a JSON file that `save` wrote
+    path: str | Path,  # a JSON file that `save` wrote
 ) -> LRFind:  # equal to what was saved
     "Read a saved result. Raises `EvaError` if the file holds something else."
     row, array = read_json(path), lambda v: np.array(v) if isinstance(v, list) else v
@@ -403,8 +407,8 @@ def _set_rates(optimizer, lr: float, shares):
 # %% ../nbs/05_lr_finder.ipynb #86d9a6c5
 @contextmanager
 def loader_kept(
-    loader,  # anything that yields batches
-):  # a context manager
+    loader: Iterable,  # anything that yields batches
+) -> Iterator[None]:  # a context manager
     "Whatever is drawn from the loader inside, it is where it was afterwards."
     kept = [(attributes, dict(attributes)) for attributes in _attributes(loader)]
     states = [(g, g.get_state()) for g in _own_generators(loader)]
@@ -480,8 +484,8 @@ class _Step:
 @torch.no_grad()
 def evaluate_curve(
     model: torch.nn.Module,  # put back into its modes afterwards
-    loss_func,  # (outputs, targets) -> scalar tensor
-    loader,  # yields (inputs, int64 targets)
+    loss_func: Callable,  # (outputs, targets) -> scalar tensor
+    loader: Iterable,  # yields (inputs, int64 targets)
     error: bool = False,  # whether the share of wrong answers is wanted in place of the loss
     precision: Precision | None = None,  # None: float32
 ) -> torch.Tensor:  # float32 scalar on the model's device
@@ -620,9 +624,9 @@ def _read(lrs, runs, ends, metric, sigma) -> LRFind:
 
 def lr_find(
     model: torch.nn.Module,  # the net, on its device; afterwards bit for bit what it was
-    loss_func,  # (outputs, targets) -> scalar tensor
+    loss_func: Callable,  # (outputs, targets) -> scalar tensor
     optimizer: torch.optim.Optimizer,  # put back, and an attached scheduler too
-    loader,  # yields (inputs, targets); put back (a bare iterator cannot be)
+    loader: Iterable,  # yields (inputs, targets); put back (a bare iterator cannot be)
     lr_start: float = 1e-6,  # first rate, > 0
     lr_end: float = 10.0,  # last rate, > lr_start
     steps: int = 100,  # optimizer steps of a sweep, ≥ 10
@@ -630,8 +634,8 @@ def lr_find(
     precision: str | Precision = "auto",  # auto, fp32, bf16, fp16 or a Precision
     epochs: float | None = None,  # length of a sweep in epochs, > 0, in place of steps
     accumulate: int = 1,  # batches averaged in one optimizer step, ≥ 1
-    scaler=None,  # your GradScaler (put back), or None: one of its own where fp16 needs it
-    valid_loader=None,  # if given, the curve is measured on it after each step (slow, smooth)
+    scaler: torch.amp.GradScaler | None = None,  # yours, put back; None: one where needed
+    valid_loader: Iterable | None = None,  # measured after each step (slow, smooth); None: no
     metric: str = "loss",  # "loss" or "error": what is measured on valid_loader
     sweeps: int = 1,  # how many sweeps, each with another seed and order, ≥ 1
     seed: int | None = None,  # of the first sweep; None: from the generators' present state

@@ -158,10 +158,10 @@ class Scale(nn.Module):
     def forward(
         self,
         x: torch.Tensor,  # float, any shape
-    ):  # the same shape
+    ) -> torch.Tensor:  # the same shape
         return x * self.factor
 
-    def extra_repr(self): return f"{self.factor:g}"
+    def extra_repr(self) -> str: return f"{self.factor:g}"
 
 def _max_head(channels, num_classes, kind, scale):
     "The strongest response of each channel, then logits."
@@ -676,7 +676,7 @@ def show_feature_maps(
     image: torch.Tensor,  # one image as the model takes it, float [3, H, W]
     layer: str,  # a name as in `named_modules()`, a stage for example
     n: int = 16,  # at most so many channels, strongest first
-    axes=None,  # an array of at least n axes; None: a new figure
+    axes: np.ndarray | list | None = None,  # an array of at least n axes; None: a new figure
 ) -> np.ndarray:  # the axes
     "The channels of a layer's output for one image, all on one scale: white is zero, red positive."
     check_number("n", n, low=1, integer=True)
@@ -717,7 +717,7 @@ def first_conv(
 def show_filters(
     model: nn.Module,  # any module with a first convolution on 3 channels
     n: int = 32,  # at most so many filters
-    axes=None,  # an array of at least n axes; None: a new figure
+    axes: np.ndarray | list | None = None,  # an array of at least n axes; None: a new figure
     sort: bool = True,  # the largest first; False: as the net has them
 ) -> np.ndarray:  # the axes
     "The filters of the first convolution in colour, on one scale: mid-grey is zero."

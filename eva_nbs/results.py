@@ -19,6 +19,7 @@ import pandas as pd
 from fastcore.basics import patch
 from fastcore.script import Param, call_parse
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from .core import (EvaError, check_choice, check_kind, check_number, check_picture, command,
@@ -96,7 +97,7 @@ def changes(self: Result) -> dict:  # fact → value; empty where the recipe was
 
 # %% ../nbs/11_results.ipynb #09a085df
 def mean_interval(
-    values,  # numbers, one for each seed; two or more
+    values: ArrayLike,  # numbers, one for each seed; two or more
     level: float = 0.95,  # coverage, above 0 and below 1
 ) -> tuple:  # lower and upper end
     "Student's interval for the mean of normally distributed values (Student, Biometrika 1908)."
@@ -221,8 +222,8 @@ def per_class(self: Comparison) -> pd.DataFrame:  # a row per class, a column pe
 def plot(
     self: Comparison,
     what: str = "test_accuracy",  # a column of history.csv that the runs have
-    ax=None,  # Axes to draw on, or None for new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on, or None for new ones
+) -> plt.Axes:  # the Axes
     "Curves over the epochs: mean of the seeds, and the range from worst to best."
     have = set.intersection(*(set(r.curve) for g in self.groups.values() for r in g.values()))
     check_choice("what", what, sorted(have))
@@ -356,7 +357,7 @@ def eva_compare(
     runs: Param("folders of runs", str, opt=False, nargs="*") = None,  # none: the kept results
     out: str = "compare.png",  # the picture of the curves
     keep: bool = False,  # add the runs to the folder results/ (full-length runs only)
-):
+) -> None:
     "Compare runs and seeds: mean, spread, paired differences, classes, curves."
     check_picture(out)
     runs = check_kind("runs", runs or [], (list, tuple), "a list of folders")

@@ -8,7 +8,7 @@ __all__ = ['MONITORS', 'SCHEDULES', 'Schedule', 'constant', 'lr_curve', 'plot_sc
 
 # %% ../nbs/04_schedules.ipynb #ccda855e
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -116,7 +116,7 @@ def lr_curve(
     epochs: int | None = None,  # how far, ≥ 1; None: the schedule's own length, or 10
     steps_per_epoch: int = 100,  # batches in an epoch, ≥ 1
     lr: float = 0.1,  # the rate of the optimizer that it is built on, > 0
-    metrics=None,  # one value of the monitored metric per epoch; None: it never improves
+    metrics: Iterable[float] | None = None,  # what is monitored, per epoch; None: never better
 ) -> dict[str, np.ndarray]:  # "epoch", "lr", "momentum": float64, one value per batch
     "The rate and momentum that each batch would be trained with, from the real scheduler."
     check_kind("schedule", schedule, Schedule, "a Schedule", "Try one_cycle(0.1, epochs=24).")
@@ -136,7 +136,7 @@ def plot_schedule(
     epochs: int | None = None,  # how far, ≥ 1; None: the schedule's own length, or 10
     steps_per_epoch: int = 100,  # batches in an epoch, ≥ 1
     lr: float = 0.1,  # the rate of the optimizer that it is built on, > 0
-    metrics=None,  # one value of the monitored metric per epoch; None: it never improves
+    metrics: Iterable[float] | None = None,  # what is monitored, per epoch; None: never better
     ax: plt.Axes | None = None,  # where to draw; None: a new figure
     label: str | None = None,  # for a legend, when several schedules share the axes
     color: str | None = None,  # of the line; None: the house style's

@@ -12,6 +12,7 @@ __all__ = ['EVENTS', 'cross_entropy', 'nll_log_softmax', 'sgd', 'adamw', 'Histor
 # %% ../nbs/06_train.ipynb #854049c8
 import copy, csv, difflib, io, json, math, os, re, shutil, signal, sys, threading, time
 import traceback, warnings, zipfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from itertools import islice
@@ -29,11 +30,12 @@ from safetensors.torch import save as safetensors_bytes
 from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from .augment import denormalize
+from .augment import Loaders, denormalize
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, eval_mode,
                           fits_memory, get_rng_state, keep_buffers, keep_rng, memory_kept,
                           new_axes, out_of_memory, pick_precision, refuse, sample_seed,
                           scaled_step, set_rng_state, set_seed, versions)
+from .lr_finder import LRFind
 from .lr_finder import lr_find as _lr_find
 from .models import summary as _summary
 from .schedules import Schedule, one_cycle
@@ -114,7 +116,7 @@ class History(list):
     "One row (a dict) per epoch; `steps` has loss, rate and momentum of every batch."
     def __init__(
         self,
-        rows=(),  # dicts, one per epoch
+        rows: Iterable[dict] = (),  # dicts, one per epoch
         steps: dict | None = None,  # name → list with a value per batch
     ):
         super().__init__(rows)
@@ -136,8 +138,8 @@ class History(list):
 @patch
 def plot(
     self: History,
-    axes=None,  # two matplotlib Axes, or None for a new figure
-):  # the two Axes: loss and accuracy
+    axes: np.ndarray | list | None = None,  # two matplotlib Axes, or None for a new figure
+) -> np.ndarray:  # the two Axes: loss and accuracy
     "Loss and accuracy over the epochs, for each part that was scored."
     if axes is None:
         axes = plt.figure(figsize=(8.5, 3.2), dpi=90, facecolor="white",
@@ -156,9 +158,9 @@ def plot(
 @patch
 def plot_steps(
     self: History,
-    ax=None,  # matplotlib Axes for the loss, or None for a new figure; the rate gets a twin
+    ax: plt.Axes | None = None,  # for the loss; None: a new figure; the rate gets a twin
     window: int = 25,  # batches in the running mean, at least 1
-):  # the Axes with the loss
+) -> plt.Axes:  # the Axes with the loss
     "Training loss and learning rate over every batch of the run."
     check_number("window", window, 1, integer=True)
     steps = self.steps  # the loss of an epoch that was stopped is not there yet
@@ -191,7 +193,7 @@ class Callback:
 
     def attach(
         self,
-        learner,  # the Learner that is being made
+        learner: "Learner",  # the Learner that is being made
     ) -> None:
         "Called once, when the learner is made: the place to change how it is set up."
 
@@ -223,7 +225,7 @@ class Progress(Callback):
         self.show = check_choice("show", show, ["auto", "bar", "lines", "off"])
         self._bar = None
 
-    def before_epoch(self, learner):  # the Learner that trains
+    def before_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         self._first, self._from = time.perf_counter(), learner.batch
         watched = self.show == "bar" or self.show == "auto" and _somebody_watches()
         watched = watched and not os.environ.get("TQDM_DISABLE")  # which tqdm.notebook ignores
@@ -235,7 +237,7 @@ class Progress(Callback):
                             dynamic_ncols=True, desc=f"epoch {learner.epoch + 1}/{learner.until}")
         self._bar.start_t -= time.perf_counter() - self._first
 
-    def after_batch(self, learner):  # the Learner that trains
+    def after_batch(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.compile and len(learner.history._steps["lr"]) == 1: self._tell_compile_time()
         if time.perf_counter() < self._next: return
         self._next = time.perf_counter() + 0.5
@@ -250,11 +252,11 @@ class Progress(Callback):
     def _tell_compile_time(self):
         print(f"first batch, with compiling: {time.perf_counter() - self._first:.1f} s", flush=True)
 
-    def after_epoch(self, learner):  # the Learner that trains
+    def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         self._close()
         if self.show != "off": print(epoch_line(learner.history[-1], learner.until), flush=True)
 
-    def after_fit(self, learner):  # the Learner that trains
+    def after_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._close()
         if self.show == "off" or not learner.stopping: return
         where = f"after epoch {learner.epoch}"
@@ -308,11 +310,11 @@ class StopOnNaN(Callback):
         self.every, self.keep_every = every, check_number("keep_every", keep_every, 1, integer=True)
         self._good = None
 
-    def before_fit(self, learner):  # the Learner that trains
+    def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._every, self._good = self.every or (1 if learner.device.type == "cpu" else 50), None
         self._keep(learner)
 
-    def after_loss(self, learner):  # the Learner that trains
+    def after_loss(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.batch % self._every and learner.batch + 1 < len(learner.loaders.train): return
         if not math.isfinite(learner.loss.item()): self._give_up(learner)
         if self._since >= self.keep_every: self._keep(learner)
@@ -361,7 +363,7 @@ def _tensors(output):
     return [t for part in output for t in _tensors(part)]
 
 def first_bad_layer(
-    learner,  # a Learner with a batch in `xb`
+    learner: "Learner",  # a Learner with a batch in `xb`
 ) -> str:  # in words: the images, a weight, a layer, or the loss
     "Where the first value that is not finite comes from; the batch is run once more with hooks."
     finite = lambda output: all(torch.isfinite(t).all() for t in _tensors(output))
@@ -386,13 +388,13 @@ class Learner:
     def __init__(
         self,
         model: nn.Module,  # takes float [B, 3, H, W], returns logits [B, C]
-        loaders,  # eva_nbs.augment.Loaders: .train, .test and perhaps .valid
-        loss=None,  # (logits, target) → scalar; None for `cross_entropy`
-        optimizer=None,  # parameters → optimizer; None for `sgd()`
+        loaders: Loaders,  # eva_nbs.augment.Loaders: .train, .test and perhaps .valid
+        loss: Callable | None = None,  # (logits, target) → scalar; None for `cross_entropy`
+        optimizer: Callable | None = None,  # parameters → optimizer; None for `sgd()`
         schedule: Schedule | None = None,  # None: one cycle up to the optimizer's rate
-        callbacks=(),  # one Callback or several; Progress and StopOnNaN are there unless replaced
+        callbacks: Callback | Iterable[Callback] = (),  # beside Progress and StopOnNaN
         precision: str = "auto",  # auto, fp32, bf16 or fp16
-        compile="auto",  # auto (False, as was measured), False, True or a torch.compile mode
+        compile: bool | str = "auto",  # auto (False, by measurement), bool or a torch.compile mode
         seed: int = 0,  # of dropout and whatever else draws random numbers in training
         deterministic: bool = False,  # True: refuse operations whose result varies from run to run
         score_test: str = "end",  # "end": once; "epoch": each epoch, to draw (never to choose)
@@ -532,7 +534,7 @@ def _loader(self: Learner, loader):
 @_enough_memory
 def evaluate(
     self: Learner,
-    loader="test",  # "test", "valid", "train" or any loader
+    loader: str | Iterable = "test",  # "test", "valid", "train" or any loader
     tta: str | None = None,  # test-time augmentation: None, "flip" or "flip+shift"
 ) -> dict:  # loss, accuracy in [0, 1], correct and n (numbers of images)
     "Mean cross entropy and accuracy over a loader; over all processes, if they share it."
@@ -555,7 +557,7 @@ def evaluate(
 @_enough_memory
 def predict(
     self: Learner,
-    batches="test",  # "test", "valid", "train", any loader, or one batch float [B, 3, H, W]
+    batches: str | Iterable | torch.Tensor = "test",  # a part, a loader, or float [B, 3, H, W]
     tta: str | None = None,  # test-time augmentation: None, "flip" or "flip+shift"
 ) -> torch.Tensor:  # float32 [N, C] on the CPU, rows sum to 1
     "Class probabilities of each image; of several processes, each has those of its own share."
@@ -1002,7 +1004,7 @@ def _wrap(model, device, world, compile):
 
 # %% ../nbs/06_train.ipynb #6ce34dde
 @patch
-def summary(self: Learner):  # what `eva_nbs.models.summary` returns
+def summary(self: Learner) -> pd.DataFrame:  # what `eva_nbs.models.summary` returns
     "Layers, shapes and parameters for images of the loaders' size."
     return _summary(self.model, (3, *self.loaders.train.data.size))
 
@@ -1010,7 +1012,7 @@ def summary(self: Learner):  # what `eva_nbs.models.summary` returns
 def lr_find(
     self: Learner,
     **options,  # passed on to `eva_nbs.lr_finder.lr_find`
-):  # an LRFind, with `lr_min`, `lr_max` and `plot`
+) -> LRFind:  # an LRFind, with `lr_min`, `lr_max` and `plot`
     """An LR range test with this model, loss, optimizer, data, precision and batches per step.
     What other callbacks do to the gradient (`L1`, `GradClip`) is no part of it."""
     optimizer = self.make_optimizer(self.model.parameters())
@@ -1379,7 +1381,7 @@ class Checkpoint(_Writer):
         self.every_epochs, self.every_steps = every_epochs, every_steps
         self.every_minutes = every_minutes
 
-    def before_fit(self, learner):  # the Learner that trains
+    def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._saved_at, self._due = time.monotonic(), False
         if learner.rank: return
         self._try(self._tidy)
@@ -1400,7 +1402,7 @@ class Checkpoint(_Writer):
         warnings.warn(f"Checkpoint: {self.folder} held another run, and this one begins anew; "
                       f"the other's files are now in {aside.name}.", stacklevel=6)
 
-    def after_batch(self, learner):  # the Learner that trains
+    def after_batch(self, learner: "Learner") -> None:  # the Learner that trains
         done = len(learner.history._steps["lr"])
         if self.every_steps and done % self.every_steps == 0: self._due = True
         if learner._in_step: return  # due or not: only whole steps are saved
@@ -1409,12 +1411,12 @@ class Checkpoint(_Writer):
             waited = time.monotonic() - self._saved_at > 60 * self.every_minutes
             if learner._anyone(waited and learner.rank == 0): self.save_last(learner)
 
-    def after_epoch(self, learner):  # the Learner that trains
+    def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         if self._is_best(learner.history[-1].get(self.monitor)): self._save_best(learner)
         due = self.every_epochs and learner.epoch % self.every_epochs == 0
         if due or learner.epoch == learner.until: self.save_last(learner)
 
-    def after_fit(self, learner):  # the Learner that trains
+    def after_fit(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.stopping and not learner._in_step: self.save_last(learner)
 
     def _is_best(self, value):
@@ -1443,7 +1445,7 @@ class Checkpoint(_Writer):
         if learner.rank == 0: self._try(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
         self._saved_at, self._due, self._mine = time.monotonic(), False, True
 
-    def load_state_dict(self, state):  # what `state_dict` returned
+    def load_state_dict(self, state: dict) -> None:  # what `state_dict` returned
         super().load_state_dict(state)
         self._mine = True
 
@@ -1472,11 +1474,11 @@ class EarlyStop(Callback):
                                                          threshold, 0)
         self.monitor, self.best, self.waited = monitor, None, 0
 
-    def before_fit(self, learner):  # the Learner that trains
+    def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         _check_monitor("EarlyStop", self.monitor, learner.loaders)
         self._stop_if_due(learner)  # killed when it had just been decided, or started once more
 
-    def after_epoch(self, learner):  # the Learner that trains
+    def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         value = learner.history[-1][self.monitor]
         if self.monitor.endswith("accuracy"): value = -value
         better = _better(value, self.best, self.threshold)
@@ -1498,10 +1500,10 @@ class TimeBudget(Callback):
     ):
         self.minutes, self.used = check_number("minutes", minutes, 0, open_low=True), 0.0
 
-    def before_fit(self, learner):  # the Learner that trains
+    def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._last = time.perf_counter()
 
-    def after_batch(self, learner):  # the Learner that trains
+    def after_batch(self, learner: "Learner") -> None:  # the Learner that trains
         now = time.perf_counter()
         self.used, self._last = self.used + now - self._last, now
         if self.used > 60 * self.minutes:
@@ -1519,7 +1521,7 @@ class L1(Callback):
         self.factor = check_number("factor", factor, 0)
 
     @torch.no_grad()
-    def before_step(self, learner):  # the Learner that trains
+    def before_step(self, learner: "Learner") -> None:  # the Learner that trains
         for p in learner.model.parameters():
             if p.grad is not None: p.grad.add_(p.sign(), alpha=self.factor)
 
@@ -1534,10 +1536,10 @@ class GradClip(Callback):
     ):
         self.norm, self._seen = check_number("norm", norm, 0, open_low=True), []
 
-    def attach(self, learner):  # the Learner that is being made
+    def attach(self, learner: "Learner") -> None:  # the Learner that is being made
         self._seen = []
 
-    def before_step(self, learner):  # the Learner that trains
+    def before_step(self, learner: "Learner") -> None:  # the Learner that trains
         self._seen.append(nn.utils.clip_grad_norm_(learner.model.parameters(), self.norm))
 
     @property
@@ -1554,7 +1556,7 @@ class GradAccumulate(Callback):
     ):
         self.batches = check_number("batches", batches, 1, integer=True)
 
-    def attach(self, learner):  # the Learner that trains
+    def attach(self, learner: "Learner") -> None:  # the Learner that trains
         learner.accumulate = self.batches
 
 # %% ../nbs/06_train.ipynb #c50e582d
@@ -1566,7 +1568,7 @@ class EMA(Callback):
     ):
         self.decay = _below_one("decay", decay)
 
-    def attach(self, learner):  # the Learner that trains
+    def attach(self, learner: "Learner") -> None:  # the Learner that trains
         self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
         learner.scored_model = self._average.module
 
@@ -1574,12 +1576,12 @@ class EMA(Callback):
         n = int(self._average.n_averaged)  # lies on the CPU, so that nobody waits for it
         get_ema_multi_avg_fn(min(self.decay, (1 + n) / (10 + n)))(average, new, on_device)
 
-    def after_step(self, learner):  # the Learner that trains
+    def after_step(self, learner: "Learner") -> None:  # the Learner that trains
         self._average.update_parameters(learner.model)
 
-    def state_dict(self): return dict(average=self._average.state_dict())
+    def state_dict(self) -> dict: return dict(average=self._average.state_dict())
 
-    def load_state_dict(self, state):  # what `state_dict` returned
+    def load_state_dict(self, state: dict) -> None:  # what `state_dict` returned
         self._average.load_state_dict(state["average"])
 
 # %% ../nbs/06_train.ipynb #7e439311
@@ -1591,7 +1593,7 @@ class LabelSmoothing(Callback):
     ):
         self.share = _below_one("share", share)
 
-    def before_batch(self, learner):  # the Learner that trains
+    def before_batch(self, learner: "Learner") -> None:  # the Learner that trains
         classes = len(learner.loaders.train.data.classes)
         rows = F.one_hot(learner.yb, classes).float() if learner.yb.ndim == 1 else learner.yb
         learner.yb = rows * (1 - self.share) + self.share / classes
@@ -1607,7 +1609,7 @@ class HistoryCSV(_Writer):
     ):
         self.path = _place("path", path)
 
-    def before_fit(self, learner):  # the Learner that trains
+    def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._try(lambda: self._write(learner.history))
 
     after_epoch = after_fit = before_fit
@@ -1647,7 +1649,7 @@ class TensorBoard(_Writer):
         self.folder, self.histograms = _place("folder", folder, True), histograms
         self.images, self._writer = check_number("images", images, 0, integer=True), None
 
-    def before_fit(self, learner):  # the Learner that trains
+    def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._done = len(learner.history.steps["loss"])
         self._try(self._open)
 
@@ -1655,12 +1657,12 @@ class TensorBoard(_Writer):
         from torch.utils.tensorboard import SummaryWriter
         self._writer = SummaryWriter(self.folder, purge_step=self._done or None)
 
-    def after_loss(self, learner):  # the Learner that trains
+    def after_loss(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.epoch or learner.batch or not (self.images and self._writer): return
         seen = denormalize(learner.xb[:self.images].float(), learner.loaders.train.stats)
         self._try(lambda: self._writer.add_images("training images", seen, 0, dataformats="NHWC"))
 
-    def after_epoch(self, learner):  # the Learner that trains
+    def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         if not self._try(lambda: self._write(learner)): self._writer = None
 
     def _write(self, learner):
@@ -1677,7 +1679,7 @@ class TensorBoard(_Writer):
         self._writer.flush()
         self._done = last + 1
 
-    def after_fit(self, learner):  # the Learner that trains
+    def after_fit(self, learner: "Learner") -> None:  # the Learner that trains
         if self._writer: self._try(self._writer.close)
 
 # %% ../nbs/06_train.ipynb #e115028e
@@ -1691,10 +1693,10 @@ class LivePlot(Callback):
     ):
         self.every, self._handle = check_number("every", every, 1, integer=True), None
 
-    def before_fit(self, learner):  # the Learner that trains
+    def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._handle = None
 
-    def after_epoch(self, learner):  # the Learner that trains
+    def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.epoch % self.every and learner.epoch < learner.until: return
         if "ipykernel" not in sys.modules: return
         from IPython.display import display
@@ -1755,7 +1757,7 @@ def _check_onnx(data, net, images):
 
 # %% ../nbs/06_train.ipynb #e79b6564
 @contextmanager
-def distributed():  # a context manager that yields (rank, world_size)
+def distributed() -> Iterator[tuple[int, int]]:  # a context manager that yields (rank, world_size)
     "Join the processes that torchrun or `launch` started; alone it yields (0, 1)."
     world = int(os.environ.get("WORLD_SIZE", 1))
     joined = dist.is_initialized()
@@ -1781,7 +1783,7 @@ def _check_processes(loader, rank, world):
 
 # %% ../nbs/06_train.ipynb #53905bdd
 def launch(
-    function,  # what each process runs; it enters `distributed()` itself
+    function: Callable,  # what each process runs; it enters `distributed()` itself
     *args,  # handed to `function`
     processes: int = 2,  # how many, at least 2: one per GPU
 ) -> None:

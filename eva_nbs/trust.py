@@ -11,6 +11,7 @@ __all__ = ['pointing_game', 'energy_inside', 'best_iou', 'blind_maps', 'bootstra
 # %% ../nbs/08b_trust.ipynb #18b71640
 import copy
 import itertools
+from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,9 +21,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from .core import COLORS, check_choice, check_kind, check_number, new_axes, refuse
+from .data import ChannelStats, ImageData
 from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers,
-                             enlarged, enough_memory,
-                             grad_cam, spatial_layers, stage_layers, target_scores, untouched)
+                             enlarged, enough_memory, grad_cam, spatial_layers, stage_layers,
+                             target_scores, untouched)
 from .interpret import check_classifier, check_data, normalized
 from .models import stages
 
@@ -93,7 +95,7 @@ def blind_maps(
 
 # %% ../nbs/08b_trust.ipynb #7b585b3c
 def bootstrap_interval(
-    values,  # float `[N]`, one per image
+    values: torch.Tensor | np.ndarray | list,  # float `[N]`, one per image
     level: float = 0.95,  # coverage, above 0 and below 1
     resamples: int = 1000,  # how many times the images are drawn again
     seed: int = 0,  # of the drawing
@@ -140,10 +142,10 @@ def _row(name, layer, grid, maps, masks):
 
 def localisation(
     model: nn.Module,  # any classifier
-    data,  # `ImageData` with masks
-    stats,  # the `ChannelStats` that the model was trained with
-    methods=METHODS,  # which methods, see `grad_cam`
-    layers=None,  # which layers; None: the last two of `stage_layers`
+    data: ImageData,  # `ImageData` with masks
+    stats: ChannelStats,  # the `ChannelStats` that the model was trained with
+    methods: Iterable[str] = METHODS,  # which methods, see `grad_cam`
+    layers: str | list[str] | None = None,  # which layers; None: the last two of `stage_layers`
     n: int = 200,  # how many images, drawn by the seed
     seed: int = 0,  # of the drawing and of the noise map
 ) -> pd.DataFrame:  # a row per map: pointing, energy, iou (0 to 1; also _low, _high), threshold
@@ -184,8 +186,8 @@ def _dots(ax, key, table, names):
 
 def plot_localisation(
     table: pd.DataFrame,  # from `localisation`
-    axes=None,  # three Axes to draw on; None: new ones
-):  # np.ndarray of three Axes
+    axes: np.ndarray | list | None = None,  # three Axes to draw on; None: new ones
+) -> np.ndarray:  # np.ndarray of three Axes
     "Pointing, energy and IoU with their intervals; dotted: maps that know nothing, and the mask."
     check_kind("table", table, pd.DataFrame, "a table from localisation")
     names = [name for name in dict.fromkeys(table.method) if name not in _BLIND]
@@ -237,7 +239,7 @@ def perturbation_curve(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
     maps: torch.Tensor,  # float `[N, H, W]`, e.g. `enlarged(cams, kind="signed")`
-    target=None,  # ints `[N]`, an int, or None: the class predicted on the whole image
+    target: int | torch.Tensor | None = None,  # ints `[N]`; None: predicted on the whole image
     kind: str = "deletion",  # "deletion" (to the mean colour) or "insertion" (into a blurred image)
     steps: int = 16,  # how many times some pixels are changed, ≥ 1
 ) -> tuple:  # fraction of pixels changed float `[steps + 1]`, probability float32 `[N, steps + 1]`
@@ -271,10 +273,10 @@ def curve_area(
 # %% ../nbs/08b_trust.ipynb #aaea6d71
 def plot_curves(
     curves: dict,  # name → (fractions `[S]`, values `[N, S]`), as `perturbation_curve` returns them
-    ax=None,  # Axes to draw on; None: new ones
+    ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
     xlabel: str = "fraction of the pixels changed",  # under the axis
     ylabel: str = "probability, mean over images",  # beside the axis
-):  # the Axes
+) -> plt.Axes:  # the Axes
     "Mean curves with a band of two standard errors; the areas of whole ones in the legend."
     check_kind("curves", curves, dict, "name → (fractions [S], values [N, S])")
     ax = new_axes(ax)
@@ -330,9 +332,9 @@ def road(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
     maps: torch.Tensor,  # float `[N, H, W]`
-    target=None,  # ints `[N]`, an int, or None: the class predicted on the whole image
+    target: int | torch.Tensor | None = None,  # ints `[N]`; None: predicted on the whole image
     first: str = "most",  # which pixels go first: the "most" or the "least" important
-    shares=(0.1, 0.3, 0.5, 0.7, 0.9),  # of the pixels to be removed
+    shares: Iterable[float] = (0.1, 0.3, 0.5, 0.7, 0.9),  # of the pixels to be removed
     noise: float = 0.01,  # standard deviation of noise added to what is filled in
     seed: int = 0,  # of the noise
 ) -> torch.Tensor:  # float32 `[N, len(shares)]`, change of the score (logit); negative: it fell
@@ -358,7 +360,7 @@ def road_score(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
     maps: torch.Tensor,  # float `[N, H, W]`
-    target=None,  # as for `road`
+    target: int | torch.Tensor | None = None,  # as for `road`
     **kwargs,  # shares, noise and seed, as for `road`
 ) -> torch.Tensor:  # float32 `[N]`, in units of the score; 0 for an order without meaning
     "Half the difference between removing the least and the most important first, mean of shares."
@@ -392,7 +394,7 @@ def _forget(module):
 
 def randomised(
     model: nn.Module,  # any model; it is copied, not changed
-    parts,  # names of its modules whose weights are replaced
+    parts: Iterable[str],  # names of its modules whose weights are replaced
     seed: int = 0,  # of the new weights
 ) -> nn.Module:  # a copy with fresh weights in these parts, and statistics of BatchNorm reset
     "A copy of the model that has forgotten what it learnt in some of its parts."
@@ -407,12 +409,14 @@ def randomised(
     return model
 
 # %% ../nbs/08b_trust.ipynb #27875779
+_COMPARED = ("gradcam", "hirescam", "layercam", "eigencam")
+
 def weight_randomisation(
     model: nn.Module,  # any classifier; it is not changed
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
-    target=None,  # ints `[N]`, an int, or None: the class predicted by the intact model
+    target: int | torch.Tensor | None = None,  # ints `[N]`; None: the intact model's answer
     layer: str | None = None,  # whose maps; None: `auto_layer`
-    methods=("gradcam", "hirescam", "layercam", "eigencam", "guided_gradcam"),  # which methods
+    methods: Iterable[str] = (*_COMPARED, "guided_gradcam"),  # which methods
     seed: int = 0,  # of the random weights
 ) -> pd.DataFrame:  # a row per stage lost, from "nothing"; mean rank correlation of each method
     "Forget the stages from the last to the first, and compare the maps with the intact model's."
@@ -430,8 +434,8 @@ def weight_randomisation(
 # %% ../nbs/08b_trust.ipynb #30cda22b
 def plot_randomisation(
     table: pd.DataFrame,  # from `weight_randomisation`
-    ax=None,  # Axes to draw on; None: new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
+) -> plt.Axes:  # the Axes
     "How much of each method's maps survives as the model forgets; lines that stay high fail."
     check_kind("table", table, pd.DataFrame, "a table from weight_randomisation")
     ax = new_axes(ax)
@@ -449,7 +453,7 @@ def map_similarity(
     model: nn.Module,  # a classifier
     other: nn.Module,  # another one of the same architecture
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
-    target=None,  # ints `[N]`, an int, or None: what each model predicts
+    target: int | torch.Tensor | None = None,  # ints `[N]`; None: what each model predicts
     layer: str | None = None,  # whose maps; None: `auto_layer`
     method: str = "gradcam",  # one of `METHODS`
 ) -> torch.Tensor:  # float `[N]`, rank correlation of the two models' maps
@@ -462,7 +466,7 @@ def map_similarity(
 def sensitivity(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
-    target=None,  # ints `[N]`, an int, or None: the class predicted for the clean image
+    target: int | torch.Tensor | None = None,  # ints `[N]`; None: predicted for the clean image
     layer: str | None = None,  # whose maps; None: `auto_layer`
     method: str = "gradcam",  # one of `METHODS`
     radius: float = 0.02,  # largest change of a pixel, in units of the normalised image
@@ -484,12 +488,12 @@ def sensitivity(
 def plot_sensitivity(
     model: nn.Module,  # any classifier
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
-    target=None,  # as for `sensitivity`
-    methods=("gradcam", "hirescam", "layercam", "eigencam"),  # which methods
-    radii=(0.01, 0.03, 0.1, 0.3),  # in units of the normalised image
+    target: int | torch.Tensor | None = None,  # as for `sensitivity`
+    methods: Iterable[str] = _COMPARED,  # which methods
+    radii: Iterable[float] = (0.01, 0.03, 0.1, 0.3),  # in units of the normalised image
     n: int = 3,  # random changes per image and radius
-    ax=None,  # Axes to draw on; None: new ones
-):  # the Axes
+    ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
+) -> plt.Axes:  # the Axes
     "Mean sensitivity of several methods over the size of the change, both on logarithmic axes."
     ax, radii = new_axes(ax), _several("radii", radii)
     for method, colour in zip(_methods(methods), plt.get_cmap("tab10").colors):

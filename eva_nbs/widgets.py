@@ -16,10 +16,13 @@ import textwrap
 import threading
 import time
 import warnings
+from collections.abc import Callable, Iterable
 from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,17 +31,18 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from PIL import Image
+from torch import nn
 
 from .augment import Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, draw_samples
 from .core import (COLORS, EvaError, check_choice, check_kind, check_number, new_axes,
                           plain_text, refuse)
-from .data import channel_stats
+from .data import ChannelStats, ImageData, channel_stats
 from .gradcam import METHODS, WEIGHTS, choose_layers, grad_cam, panel, stage_layers
-from .interpret import (ORDERS, captions, check_classifier, check_data, check_predictions,
-                               check_stats, mistakes, normalized, predict)
+from .interpret import (ORDERS, Predictions, captions, check_classifier, check_data,
+                               check_predictions, check_stats, mistakes, normalized, predict)
 from .lr_finder import LRFind
 from .schedules import SCHEDULES, lr_curve, one_cycle, plot_schedule, warmup
-from .train import Callback, Checkpoint, write_checkpoint
+from .train import Callback, Checkpoint, Learner, write_checkpoint
 
 # %% ../nbs/09_widgets.ipynb #cf53e72c
 class Control:
@@ -48,16 +52,16 @@ class Control:
     def check(
         self,
         name: str,  # of the control, for messages
-        value,  # the value that came
-    ):  # the value to be used
+        value: Any,  # the value that came
+    ) -> Any:  # the value to be used
         "The value, if it is allowed; else an `EvaError`."
         return self._check(name, value)
 
     def widget(
         self,
-        w,  # the module ipywidgets
+        w: ModuleType,  # the module ipywidgets
         name: str,  # of the control
-    ):  # an ipywidget with a `value`
+    ) -> Any:  # an ipywidget with a `value`
         "The control as a widget, labelled, at its first value."
         box = self._widget(w)
         tiles = isinstance(self, Tiles)
@@ -191,13 +195,13 @@ class Explorer:
     "A picture that depends on some values, with a control for each: a widget, or plain."
     def __init__(
         self,
-        draw,  # function (figure, **values) → result; draws on an empty matplotlib figure
+        draw: Callable,  # function (figure, **values) → result; draws on an empty matplotlib figure
         controls: dict,  # name → `Control`
         size: tuple = (7.5, 3.6),  # width and height of the picture in inches
         title: str = "",  # what is explored, in a few words
         groups: dict | None = None,  # heading → names of controls; None: no headings
-        relevant=None,  # function (values) → names of the controls that matter now; None: all
-        gallery=None,  # function (**values) → (uint8 [N,H,W,3], captions), for `Tiles`
+        relevant: Callable | None = None,  # (values) → controls that matter now; None: all
+        gallery: Callable | None = None,  # (**values) → (uint8 [N,H,W,3], captions), for `Tiles`
     ):
         for name, control in check_kind("controls", controls, dict, "name → Control").items():
             check_kind(name, control, Control, "a Control", "For example Slide(0, 9, 1).")
@@ -219,15 +223,15 @@ class Explorer:
 
     def plot(
         self,
-        figure=None,  # an empty matplotlib Figure or SubFigure, or None for a new Figure
-    ):  # the figure
+        figure: Figure | None = None,  # an empty one, or a SubFigure; None: a new one
+    ) -> Figure:  # the figure
         "The present picture by itself, as a matplotlib figure."
         if figure is None: figure = Figure(figsize=self._shape(), dpi=100, facecolor="white")
         self._paint(figure)
         return figure
 
     @property
-    def widget(self):  # an ipywidgets box, or None where ipywidgets is missing
+    def widget(self) -> Any:  # a box, or None where ipywidgets is missing
         "Controls and picture for a front end, made when first asked for; see `inputs`."
         w = _ipywidgets()
         if self._widget is None and w is not None: self._build(w)
@@ -435,9 +439,9 @@ def _policy(policy, parts, values):
     return Policy(*ops.values())
 
 def augment_explorer(
-    data,  # `ImageData`: the images to choose from
+    data: ImageData,  # `ImageData`: the images to choose from
     policy: Policy | None = None,  # the ops to begin with; None: PadCrop, HFlip, Rotate, Cutout
-    stats=None,  # `ChannelStats` of the training set; None: those of `data`
+    stats: ChannelStats | None = None,  # `ChannelStats` of the training set; None: those of `data`
     draws: int = 16,  # how many draws to show, 1 to 64
 ) -> Explorer:  # its `result` is the `Policy` as it stands
     "Pick an image, switch ops on and off, move their parameters, see what a net would be shown."
@@ -481,7 +485,7 @@ def _judge(found, low, high):
 
 # %% ../nbs/09_widgets.ipynb #80a3bd48
 def lr_explorer(
-    found,  # the `LRFind` of a range test
+    found: LRFind,  # the `LRFind` of a range test
     epochs: int = 24,  # of the training to begin with, 2 to 200
     peak_epoch: float | None = None,  # epochs until its highest rate; None: 5, of few a quarter
 ) -> Explorer:  # its `result` is the one-cycle `Schedule` for the range
@@ -636,11 +640,11 @@ def _map(figure, place, image, cams, layer, opacity, classes):
     return _still(figure, place, shown, f"{cams.method} for “{classes[cams.classes[0]]}”", note)
 
 def gradcam_explorer(
-    model,  # a classifier; a copy of it as it is now is explored
-    data,  # `ImageData`: the images to choose from
-    stats,  # `ChannelStats` that the model was trained with
-    layers=None,  # names of layers to offer; None: one for each size of map
-    methods=_QUICK,  # which of `METHODS` to offer
+    model: nn.Module,  # a classifier; a copy of it as it is now is explored
+    data: ImageData,  # `ImageData`: the images to choose from
+    stats: ChannelStats,  # `ChannelStats` that the model was trained with
+    layers: list[str] | None = None,  # names of layers to offer; None: one for each size of map
+    methods: Iterable[str] = _QUICK,  # which of `METHODS` to offer
 ) -> Explorer:  # its `result` is the `CamResult` that is shown
     "Move through images, classes, layers and methods; see the map over the image."
     check_data(data), check_stats(stats)
@@ -669,10 +673,10 @@ def gradcam_explorer(
 
 # %% ../nbs/09_widgets.ipynb #353aadf3
 def mistakes_explorer(
-    model,  # a classifier; a copy of it as it is now is explored
-    data,  # `ImageData`: what it is tried on
-    stats,  # `ChannelStats` that the model was trained with
-    preds=None,  # the model's `Predictions` for `data`; None: made now
+    model: nn.Module,  # a classifier; a copy of it as it is now is explored
+    data: ImageData,  # `ImageData`: what it is tried on
+    stats: ChannelStats,  # `ChannelStats` that the model was trained with
+    preds: Predictions | None = None,  # the model's `Predictions` for `data`; None: made now
     n: int = 24,  # pictures on a page
 ) -> Explorer:  # its `result` is the position in `data` of the mistake on view, or None
     "Filter and sort the mistakes of a model, click on one for its activation maps."
@@ -732,7 +736,7 @@ class TrainingDashboard(Callback):
         self._widget = self._handle = self._learner = None
         self._message, self._png = "", b""
 
-    def before_fit(self, learner):  # the Learner that trains
+    def before_fit(self, learner: Learner) -> None:  # the Learner that trains
         if learner is not self._learner: self._seen = []
         self._learner, self._running, self._pressed = learner, True, False
         self._images, self._since, self._began = 0, time.perf_counter(), time.perf_counter()
@@ -740,7 +744,7 @@ class TrainingDashboard(Callback):
         self._seen = [seen for seen in self._seen if seen[0] <= self._first]  # not of a lost future
         if _somebody_there() and not learner.rank: self._open()
 
-    def after_batch(self, learner):  # the Learner that trains
+    def after_batch(self, learner: Learner) -> None:  # the Learner that trains
         if learner.rank: return
         self._images += len(learner.yb) * learner.world
         now = time.perf_counter()
@@ -750,7 +754,7 @@ class TrainingDashboard(Callback):
         self._images, self._since = 0, time.perf_counter()
         self._next = self._since + max(self.every, 50 * (self._since - now))
 
-    def after_fit(self, learner):  # the Learner that trains
+    def after_fit(self, learner: Learner) -> None:  # the Learner that trains
         self._running, torn = False, learner._in_step
         kept = [c.folder for c in learner.callbacks if isinstance(c, Checkpoint) and not torn]
         if learner._anyone(self._pressed or learner.interrupted) and not (kept or torn):
@@ -809,8 +813,8 @@ def _status(self: TrainingDashboard):
 @patch
 def plot(
     self: TrainingDashboard,
-    figure=None,  # an empty matplotlib Figure, or None for a new one
-):  # the figure
+    figure: Figure | None = None,  # an empty matplotlib Figure, or None for a new one
+) -> Figure:  # the figure
     "The curves so far: loss, accuracy and learning rate over the epochs."
     if figure is None: figure = Figure(figsize=(9, 2.8), dpi=110, facecolor="white")
     axes = [new_axes(figure.add_axes([x, 0.17, 0.24, 0.64])) for x in (0.07, 0.4, 0.75)]
@@ -866,7 +870,7 @@ def _refresh(self: TrainingDashboard):
 
 # %% ../nbs/09_widgets.ipynb #d8bfa99c
 @patch(as_prop=True)
-def widget(self: TrainingDashboard):  # an ipywidgets box, or None where ipywidgets is missing
+def widget(self: TrainingDashboard) -> Any:  # a box, or None where ipywidgets is missing
     "Button, progress bar and curves for a front end, made when first asked for; `button` stops."
     w = _ipywidgets()
     if self._widget is None and w is not None:
