@@ -7,7 +7,7 @@ __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'chec
            'set_seed', 'hash_u64', 'hash_uniform', 'new_axes', 'plain_text', 'sample_seed', 'get_rng_state',
            'set_rng_state', 'keep_rng', 'eval_mode', 'keep_buffers', 'unchanged', 'unwrap', 'default_device',
            'describe_device', 'Precision', 'scaled_step', 'pick_precision', 'memory_kept', 'versions', 'atomic_write',
-           'write_json', 'read_json', 'refuse_path', 'check_picture', 'command']
+           'write_json', 'read_json', 'refuse_path', 'check_picture', 'save_picture', 'command']
 
 # %% ../nbs/00_core.ipynb #8fdc362b
 import copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
@@ -24,6 +24,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.backend_bases import FigureCanvasBase
+from matplotlib.figure import Figure
 from torch import nn
 
 # %% ../nbs/00_core.ipynb #74e372b3
@@ -484,6 +485,17 @@ def check_picture(
         raise refuse("picture", f"{path} ({e.strerror})", "a file in a folder that can be written",
                      "Make the folder, or choose another one.") from None
     return path
+
+# %% ../nbs/00_core.ipynb #b3b7b2ee
+def save_picture(
+    figure: Figure,  # a matplotlib figure; closed once it is written
+    path: str | Path,  # where to; its ending says the format, see `check_picture`
+    dpi: int = 110,  # dots per inch
+) -> None:
+    "Write a figure so that it appears under its name only when it is whole."
+    look = dict(format=Path(path).suffix[1:].lower(), dpi=dpi, bbox_inches="tight")
+    with atomic_write(path, "wb") as file: figure.savefig(file, facecolor="white", **look)
+    plt.close(figure)
 
 # %% ../nbs/00_core.ipynb #5851f45d
 def command(

@@ -40,7 +40,7 @@ from tqdm import tqdm
 
 from .core import (
     EvaError, atomic_write, check_choice, check_kind, check_number, check_picture, command,
-    hash_u64, hash_uniform, plain_text, refuse)
+    hash_u64, hash_uniform, plain_text, refuse, save_picture)
 
 # %% ../nbs/01_data.ipynb #6818c663
 @dataclass(frozen=True, eq=False)
@@ -1328,5 +1328,5 @@ def eva_data(
     if figure: check_picture(figure)
     audit = audit_data(path, near=not no_near)
     print(audit)
-    if figure: audit.plot()[0].figure.savefig(figure, dpi=100)
+    if figure: save_picture(audit.plot()[0].figure, figure)
     return int(not audit.ok)

@@ -32,7 +32,8 @@ from .augment import (Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, make_lo
                              show_sheet)
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_kind, check_number,
                           check_picture, command, describe_device, keep_rng, new_axes,
-                          pick_precision, read_json, refuse, set_seed, versions, write_json)
+                          pick_precision, read_json, refuse, save_picture, set_seed, versions,
+                          write_json)
 from .data import ChannelStats, Splits, load_data, open_image, split_valid
 from .data import subset as take
 from .gradcam import show_layers, show_mistake_cams
@@ -655,9 +656,7 @@ def _anew(folder):
 
 def _save(axes, path):
     "Write the figure of an Axes, or of an array of them, and close it."
-    figure = (axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure
-    figure.savefig(path, dpi=110, bbox_inches="tight", facecolor="white")
-    plt.close(figure)
+    save_picture((axes.flat[0] if isinstance(axes, np.ndarray) else axes).figure, path)
 
 # %% ../nbs/10_experiments.ipynb #779e9fc4
 def augmented_sheet(

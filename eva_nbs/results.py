@@ -23,7 +23,8 @@ from numpy.typing import ArrayLike
 from scipy.stats import t as student_t
 
 from .core import (EvaError, check_choice, check_kind, check_number, check_picture, command,
-                          new_axes, plain_text, read_json, refuse, write_json)
+                          new_axes, plain_text, read_json, refuse, save_picture,
+                          write_json)
 from .experiments import RECIPES, Recipe, Run
 from .interpret import wilson_interval
 
@@ -364,8 +365,6 @@ def eva_compare(
     if keep and not runs: raise refuse("keep", "no runs", "the folders of runs", "Name them.")
     found = compare(*runs) if runs else compare(*read_results().values())
     if keep: print(*keep_results(*runs), sep="\n")
-    figure = found.plot().figure
-    figure.savefig(out, dpi=110)
-    plt.close(figure)
+    save_picture(found.plot().figure, out)
     classes = found.per_class().rename_axis("class").reset_index()
     print(found.to_markdown(), "", markdown_table(classes), "", f"Picture: {out}", sep="\n")
