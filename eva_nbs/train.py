@@ -341,6 +341,7 @@ class StopOnNaN(Callback):
             "back in place. Try a lower rate, a warm-up, or GradClip(1.0)"
             + ("." if learner.precision.name == "fp32" else ", or precision='fp32'."))
 
+# %% ../nbs/06_train.ipynb #6c4abf52
 def _all_weights(learner):
     "Weights and buffers of the net, and of the average of it that is scored, if there is one."
     nets = dict.fromkeys([learner.model, learner.scored_model])  # mostly the same one
@@ -355,6 +356,7 @@ def _forget_batches(learner, n):
         del noted[len(noted) - n:]
     learner._settled, learner.batch = min(learner._settled, left), learner.batch - n
 
+# %% ../nbs/06_train.ipynb #1630ca63
 def _tensors(output):
     "All tensors in what a layer returned."
     if torch.is_tensor(output): return [output]
@@ -429,14 +431,24 @@ class Learner:
         return (f"Learner({type(self.model).__name__} on {self.device}, {self.precision.name}, "
                 f"{len(self.loaders.train.data):,} images, epoch {self.epoch}/{self.until})")
 
-def _has_state(callback):
-    "Whether it keeps something from one batch to the next that a checkpoint would hold."
-    return bool(callback.state) or type(callback).state_dict is not Callback.state_dict
-
+# %% ../nbs/06_train.ipynb #a7c4cf0d
 def _listed(callbacks):
     "One callback, several or none, as a list."
     if callbacks is None: return []
     return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+
+def _missing_defaults(callbacks):
+    "Progress and StopOnNaN, unless one of `callbacks` is of that kind."
+    return [kind() for kind in (Progress, StopOnNaN)
+            if not any(isinstance(c, kind) for c in callbacks)]
+
+def _has_state(callback):
+    "Whether it keeps something from one batch to the next that a checkpoint would hold."
+    return bool(callback.state) or type(callback).state_dict is not Callback.state_dict
+
+def _pick_compile(compile): return False if compile == "auto" else compile
+
+def _no_sums(): return dict(loss=[], n=[], correct=[])
 
 def _check_parts(model, loaders, loss, optimizer, schedule, callbacks):
     "Refuse what can be recognised as wrong before any work is done."
@@ -467,22 +479,12 @@ def _is_optimizer(made):
     raise refuse("optimizer", f"a function that makes {type(made).__name__}",
                  "one that makes a torch.optim.Optimizer", "For example sgd(0.1).")
 
-
 def _check_options(score_test, compile, seed):
     "Refuse options that do not exist."
     check_choice("score_test", score_test, ["end", "epoch"])
     check_choice("compile", compile,
                  ["auto", False, True, "default", "reduce-overhead", "max-autotune"])
     check_number("seed", seed, 0, 2**32 - 1, integer=True)
-
-def _pick_compile(compile): return False if compile == "auto" else compile
-
-def _no_sums(): return dict(loss=[], n=[], correct=[])
-
-def _missing_defaults(callbacks):
-    "Progress and StopOnNaN, unless one of `callbacks` is of that kind."
-    return [kind() for kind in (Progress, StopOnNaN)
-            if not any(isinstance(c, kind) for c in callbacks)]
 
 # %% ../nbs/06_train.ipynb #b0a9500f
 def _flip(x): return x.flip(3)
@@ -530,6 +532,7 @@ def _loader(self: Learner, loader):
         raise refuse("loader", loader, "a part that the loaders have", "Cut one with split_valid.")
     return found
 
+# %% ../nbs/06_train.ipynb #e7c49f4b
 @patch
 @_enough_memory
 def evaluate(
@@ -693,18 +696,27 @@ def _finish_epoch(self: Learner):
     self._move_schedule(row)
 
 @patch
-def _share_buffers(self: Learner):
-    "Score with the first process's batch statistics, whichever process scores."
-    for buffer in [*self.model.buffers(), *self.scored_model.buffers()] if self.world > 1 else ():
-        dist.broadcast(buffer, 0)
-
-@patch
 def _parts_to_score(self: Learner):
     "The validation part each epoch; the test set at the end, or as asked for."
     test = self.score_test == "epoch" or self.epoch + 1 >= self.until
     return [p for p in ("valid", "test") if getattr(self.loaders, p) is not None
             and (p == "valid" or test)]
 
+@patch
+def _move_schedule(self: Learner, row):
+    "The step of a schedule that comes after an epoch."
+    if self.schedule.monitor in row: self.scheduler.step(row[self.schedule.monitor])
+    elif self.schedule.monitor:
+        raise _no_figure(f"schedule {self.schedule.name}", self.schedule.monitor, row)
+    elif self.schedule.interval == "epoch": self.scheduler.step()
+
+def _no_figure(who, monitor, row):
+    "The error for a figure that is watched but not there."
+    return refuse(who, f"monitor={monitor!r}",
+                  ", ".join(k for k in row if k.endswith(("_loss", "_accuracy"))),
+                  "Cut a validation part from the training set with split_valid.")
+
+# %% ../nbs/06_train.ipynb #fd32a2bc
 @patch
 def _settle(self: Learner):
     "Turn what was noted since the last time into numbers, over all processes."
@@ -725,18 +737,10 @@ def _over_all(sums, device):
     return dict(loss=(total[0] / total[1]).tolist(), n=n, correct=correct)
 
 @patch
-def _move_schedule(self: Learner, row):
-    "The step of a schedule that comes after an epoch."
-    if self.schedule.monitor in row: self.scheduler.step(row[self.schedule.monitor])
-    elif self.schedule.monitor:
-        raise _no_figure(f"schedule {self.schedule.name}", self.schedule.monitor, row)
-    elif self.schedule.interval == "epoch": self.scheduler.step()
-
-def _no_figure(who, monitor, row):
-    "The error for a figure that is watched but not there."
-    return refuse(who, f"monitor={monitor!r}",
-                  ", ".join(k for k in row if k.endswith(("_loss", "_accuracy"))),
-                  "Cut a validation part from the training set with split_valid.")
+def _share_buffers(self: Learner):
+    "Score with the first process's batch statistics, whichever process scores."
+    for buffer in [*self.model.buffers(), *self.scored_model.buffers()] if self.world > 1 else ():
+        dist.broadcast(buffer, 0)
 
 # %% ../nbs/06_train.ipynb #8dec9cd0
 @patch
@@ -766,6 +770,7 @@ def fit(
     if problem: raise problem
     return self.history
 
+# %% ../nbs/06_train.ipynb #76a37c5b
 @contextmanager
 def _polite_interrupt(learner):
     "The first Ctrl-C asks the learner to stop after the batch; a second one stops at once."
@@ -795,6 +800,7 @@ def _plan(self: Learner, epochs, until):
     self.until = int(until or (self.epoch + epochs if epochs else self.until))
     self.interrupted, self.stopping, self._in_step = False, "", False
 
+# %% ../nbs/06_train.ipynb #53a47c21
 @patch
 def _prepare(self: Learner):
     "Seed, schedule, wrappers and hooks: what must be there before the first batch."
@@ -830,6 +836,7 @@ def _check_monitor(who, monitor, loaders):
     raise refuse(who, f"monitor={monitor!r}", "train_loss, train_accuracy",
                  "Cut a validation part from the training set with split_valid.")
 
+# %% ../nbs/06_train.ipynb #a5c4ac3c
 @patch
 def _seed_generators(self: Learner):
     "Seed this process: at the start of a run by its seed, else by (seed, step, rank)."
@@ -847,6 +854,14 @@ def _build_schedule(self: Learner):
     steps = -(-len(self.loaders.train) // self.accumulate)
     with _tensors_stay(self.optimizer): self.scheduler = self.schedule(self.optimizer, steps)
 
+@contextmanager
+def _tensors_stay(optimizer):
+    "Rates that are tensors stay tensors where they are, though numbers are written inside."
+    before = [group["lr"] for group in optimizer.param_groups]
+    yield
+    for group, rate in zip(optimizer.param_groups, before):
+        if torch.is_tensor(rate): group["lr"] = torch.full_like(rate, float(group["lr"]))
+
 @patch
 def _warn_of_end(self: Learner):
     "Say so where training goes on behind the end of a schedule that ends."
@@ -857,29 +872,7 @@ def _warn_of_end(self: Learner):
                   "goes on at its last rate. For a new cycle make a new Learner around the model.",
                   stacklevel=4)
 
-@contextmanager
-def _tensors_stay(optimizer):
-    "Rates that are tensors stay tensors where they are, though numbers are written inside."
-    before = [group["lr"] for group in optimizer.param_groups]
-    yield
-    for group, rate in zip(optimizer.param_groups, before):
-        if torch.is_tensor(rate): group["lr"] = torch.full_like(rate, float(group["lr"]))
-
-@patch
-def _agree_to_stop(self: Learner):
-    "After the last epoch nobody asks any more: several processes stop together, or none."
-    if self.world == 1: return
-    if self._anyone(self.stopping): self.stop("another process asked")
-    self.interrupted = self._anyone(self.interrupted)
-
-@patch
-def _score_at_early_end(self: Learner):
-    "Score the test set after all, where a callback ended training between two epochs."
-    if self.batch or self.interrupted or not self.stopping or not self.history: return
-    if "test_loss" in self.history[-1]: return
-    if self.loaders.test is not None:
-        self.history[-1] |= {f"test_{k}": v for k, v in self.evaluate("test").items()}
-
+# %% ../nbs/06_train.ipynb #b8f5a3e9
 @patch
 def _batches(self: Learner):
     "This epoch's batches, from the one where training stands."
@@ -898,6 +891,7 @@ def _undisturbed(loader):
     yield from first
     yield from batches
 
+# %% ../nbs/06_train.ipynb #b814fa47
 @patch
 def stop(
     self: Learner,
@@ -924,11 +918,21 @@ def _anyone(self: Learner, yes):
     return votes.item() > 0
 
 @patch
-def _seconds_in_epoch(self: Learner):
-    "What the present epoch has taken so far; time between two fits does not count."
-    if not self.batch or self._started is None: return self._elapsed
-    return time.perf_counter() - self._started
+def _agree_to_stop(self: Learner):
+    "After the last epoch nobody asks any more: several processes stop together, or none."
+    if self.world == 1: return
+    if self._anyone(self.stopping): self.stop("another process asked")
+    self.interrupted = self._anyone(self.interrupted)
 
+@patch
+def _score_at_early_end(self: Learner):
+    "Score the test set after all, where a callback ended training between two epochs."
+    if self.batch or self.interrupted or not self.stopping or not self.history: return
+    if "test_loss" in self.history[-1]: return
+    if self.loaders.test is not None:
+        self.history[-1] |= {f"test_{k}": v for k, v in self.evaluate("test").items()}
+
+# %% ../nbs/06_train.ipynb #fb405e3e
 @patch
 def _release(self: Learner):
     "Let go of the last batch, its graph and its gradients; a step that was torn begins anew."
@@ -937,6 +941,12 @@ def _release(self: Learner):
     self._elapsed, self._started = self._seconds_in_epoch(), None
     self.xb = self.yb = self.logits = self.loss = None
     self.optimizer.zero_grad(set_to_none=True)
+
+@patch
+def _seconds_in_epoch(self: Learner):
+    "What the present epoch has taken so far; time between two fits does not count."
+    if not self.batch or self._started is None: return self._elapsed
+    return time.perf_counter() - self._started
 
 # %% ../nbs/06_train.ipynb #b190d280
 def _explain(learner, error):
@@ -972,6 +982,7 @@ def _misfit(logits, labels):
     if labels.ndim == 1: return logits.shape[1] <= int(labels.max())
     return logits.shape[1] != labels.shape[1]
 
+# %% ../nbs/06_train.ipynb #ca975868
 @patch
 def _died_with_workers(self: Learner, error):
     "Whether Ctrl-C also ended the loader's worker processes, which then looks like an error."
@@ -1095,15 +1106,6 @@ def check_weights(
                          "Build the model with the options it was saved with.")
 
 # %% ../nbs/06_train.ipynb #e49620d2
-_PARTS = dict(epoch=int, batch=int, until=int, seed=int, elapsed=float, model=dict, optimizer=dict,
-              scaler=dict, rng=dict, sums=dict, rows=list, steps=dict, callbacks=list, data=dict,
-              schedule=(dict, type(None)), scheduler=(dict, type(None)))
-
-def _is_state(state):
-    "Whether all that `load_state_dict` needs is there, each part of its kind."
-    return (isinstance(state, dict) and state.get("format") == 1
-            and all(isinstance(state.get(k, ...), kind) for k, kind in _PARTS.items()))
-
 @patch
 def state_dict(self: Learner) -> dict:  # plain values and tensors only
     """All that decides how training goes on. Take it between batches, in every process.
@@ -1131,6 +1133,10 @@ def _plain(value):
     if not isinstance(value, dict) or all(map(torch.is_tensor, value.values())): return value
     return {_plain(k): _plain(v) for k, v in value.items()}
 
+def _plain_state(scheduler):
+    "A scheduler's state without the functions that some of them put into it."
+    return {k: v for k, v in scheduler.state_dict().items() if not callable(v)}
+
 @patch
 def _all_generators(self: Learner):
     "The generators' states, a list with one per process."
@@ -1139,6 +1145,24 @@ def _all_generators(self: Learner):
     states *= self.world
     dist.all_gather_object(states, states[0])
     return states
+
+# %% ../nbs/06_train.ipynb #80e51a22
+def _data_dict(learner):
+    "What must be the same for batch k to be batch k."
+    loader = learner.loaders.train
+    return dict(images=len(loader.data), checksum=getattr(loader.data, "checksum", None),
+                batch=_images_per_batch(learner) * learner.accumulate, seed=loader.seed,
+                drop_last=loader.drop_last, policy=_ops_as_text(loader.policy))
+
+def _images_per_batch(learner):
+    "Images that all processes together see between two counts of `batch`."
+    return learner.loaders.train.batch_size * learner.world
+
+def _ops_as_text(policy):
+    "What each op does, whatever the version of albumentations; None where it cannot be said."
+    plain = _policy_dict(policy)
+    return plain and [re.sub(r'"__version__": "[^"]*", ', "", json.dumps(op))
+                      for op in plain["ops"]]
 
 def _loss_as_text(loss):
     "What tells most losses apart: a function's name; settings of a partial and of a torch loss."
@@ -1153,26 +1177,15 @@ def _settings(values):
              and not k.startswith("_") and k != "training"}
     return f"({', '.join(f'{k}={v!r}' for k, v in plain.items())})"
 
-def _plain_state(scheduler):
-    "A scheduler's state without the functions that some of them put into it."
-    return {k: v for k, v in scheduler.state_dict().items() if not callable(v)}
+# %% ../nbs/06_train.ipynb #a9f56691
+_PARTS = dict(epoch=int, batch=int, until=int, seed=int, elapsed=float, model=dict, optimizer=dict,
+              scaler=dict, rng=dict, sums=dict, rows=list, steps=dict, callbacks=list, data=dict,
+              schedule=(dict, type(None)), scheduler=(dict, type(None)))
 
-def _data_dict(learner):
-    "What must be the same for batch k to be batch k."
-    loader = learner.loaders.train
-    return dict(images=len(loader.data), checksum=getattr(loader.data, "checksum", None),
-                batch=_images_per_batch(learner) * learner.accumulate, seed=loader.seed,
-                drop_last=loader.drop_last, policy=_ops_as_text(loader.policy))
-
-def _ops_as_text(policy):
-    "What each op does, whatever the version of albumentations; None where it cannot be said."
-    plain = _policy_dict(policy)
-    return plain and [re.sub(r'"__version__": "[^"]*", ', "", json.dumps(op))
-                      for op in plain["ops"]]
-
-def _images_per_batch(learner):
-    "Images that all processes together see between two counts of `batch`."
-    return learner.loaders.train.batch_size * learner.world
+def _is_state(state):
+    "Whether all that `load_state_dict` needs is there, each part of its kind."
+    return (isinstance(state, dict) and state.get("format") == 1
+            and all(isinstance(state.get(k, ...), kind) for k, kind in _PARTS.items()))
 
 # %% ../nbs/06_train.ipynb #0f7d1756
 @patch
@@ -1201,20 +1214,31 @@ def load_state_dict(
     self._load_generators([state["rng"], *state.get("others", ())])
 
 @patch
+def _load_schedule(self: Learner, state):
+    "The schedule of the run, where this learner has none, and its scheduler's state."
+    if self.schedule is None: self.schedule = Schedule.from_dict(state["schedule"])
+    if state["scheduler"] is None: return  # a learner that has not trained yet
+    self._build_schedule()
+    self.scheduler.load_state_dict(state["scheduler"])
+
+@patch
+def _load_callbacks(self: Learner, saved):
+    "Hand each callback its state; callbacks of one kind are told apart by their order."
+    mine = list(self.callbacks)
+    for name, state in saved:
+        found = next((c for c in mine if type(c).__name__ == name), None)
+        if found: mine.remove(found), found.load_state_dict(state)
+        elif state:
+            warnings.warn(f"resume: the run had a {name}; this learner has none.",
+                          stacklevel=4)
+
+@patch
 def _load_generators(self: Learner, states):
     "This process's generators as they were; seeded anew if there were more or fewer processes."
     if len(states) == self.world: set_rng_state(states[self.rank])
     else: self._seed_generators()
 
-def _warn_of_changes(learner, state):
-    "Say so where a run goes on with another precision or loss than it began with."
-    own = dict(precision=learner.precision.name, loss=_loss_as_text(learner.loss_func))
-    for name, now in own.items():
-        before = state.get(name)  # older checkpoints do not have their loss
-        if before not in (None, now):
-            warnings.warn(f"resume: the run had the {name} {before}; it goes on with {now}.",
-                          stacklevel=4)
-
+# %% ../nbs/06_train.ipynb #e3fc6653
 def _check_state(learner, state):
     "Refuse the state of another run, before anything is changed."
     if not _is_state(state):
@@ -1241,23 +1265,13 @@ def _fits(optimizer, groups):
     return (size(groups) == size(optimizer.param_groups)
             and all(optimizer.defaults.keys() <= g.keys() for g in groups))
 
-@patch
-def _load_schedule(self: Learner, state):
-    "The schedule of the run, where this learner has none, and its scheduler's state."
-    if self.schedule is None: self.schedule = Schedule.from_dict(state["schedule"])
-    if state["scheduler"] is None: return  # a learner that has not trained yet
-    self._build_schedule()
-    self.scheduler.load_state_dict(state["scheduler"])
-
-@patch
-def _load_callbacks(self: Learner, saved):
-    "Hand each callback its state; callbacks of one kind are told apart by their order."
-    mine = list(self.callbacks)
-    for name, state in saved:
-        found = next((c for c in mine if type(c).__name__ == name), None)
-        if found: mine.remove(found), found.load_state_dict(state)
-        elif state:
-            warnings.warn(f"resume: the run had a {name}; this learner has none.",
+def _warn_of_changes(learner, state):
+    "Say so where a run goes on with another precision or loss than it began with."
+    own = dict(precision=learner.precision.name, loss=_loss_as_text(learner.loss_func))
+    for name, now in own.items():
+        before = state.get(name)  # older checkpoints do not have their loss
+        if before not in (None, now):
+            warnings.warn(f"resume: the run had the {name} {before}; it goes on with {now}.",
                           stacklevel=4)
 
 # %% ../nbs/06_train.ipynb #ceee70e1
@@ -1717,6 +1731,7 @@ class _Deployed(nn.Module):
     def forward(self, images):  # float [B, 3, H, W] in [0, 1]
         return self.model((images - self.mean) / self.std)
 
+# %% ../nbs/06_train.ipynb #408981fc
 @patch
 def export_onnx(
     self: Learner,
