@@ -243,7 +243,7 @@ class Cutout(Op):
         check_choice("fill", self.fill, ["mean", "zero", "noise"])
 
     @property
-    def draws(self) -> str:
+    def draws(self) -> tuple:
         return ("on", "key", *[f"{edge}{k}" for edge in ("top", "left") for k in range(self.holes)])
 
     def check(self, frame: Frame) -> None:  # a Frame; the square has to fit into the image
@@ -959,6 +959,7 @@ class Loader:
 
     def __len__(self): return -(-self.n // self.batch_size)
 
+# %% ../nbs/02_augment.ipynb #72f14d66
 def _check_data(data, stats=None, policy=Policy()):
     "Refuse what is no data, no statistics or no policy."
     if not isinstance(policy, Policy):
@@ -1014,6 +1015,7 @@ def _walk(self: Loader, start, epoch, turn):
         if not self.channels_last: x = x.contiguous()
         yield from zip(x.split(size), y.split(size))
 
+# %% ../nbs/02_augment.ipynb #8c5569af
 @patch
 def _made(self: Loader, chunks, order, epoch, turn):
     "Finished images [B,H,W,3] and labels for each chunk of places in the order."

@@ -80,11 +80,10 @@ class ImageData:
             total = zlib.crc32(part.cpu().contiguous().numpy(), total)
         return f"{total:08x}"
 
-
 def _describe(x):
     return f"{x.dtype} {list(x.shape)}" if isinstance(x, torch.Tensor) else type(x).__name__
 
-
+# %% ../nbs/01_data.ipynb #ec299850
 def _names(classes):
     "The names of the classes as a tuple, if they are names and no two are the same."
     names = tuple(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else ()
@@ -94,19 +93,16 @@ def _names(classes):
     received = f"{', '.join(twice)} more than once" if twice else repr(classes)
     raise refuse("classes", received, "different names, in the order of the labels")
 
-
 def _check_images(x):
     good = isinstance(x, torch.Tensor) and x.dtype == torch.uint8
     if good and x.ndim == 4 and x.shape[3] == 3: return
     raise refuse("images", _describe(x), "a torch.uint8 tensor [N, H, W, 3]",
                  "Floats: (255 * x).round().to(torch.uint8); NCHW: x.permute(0, 2, 3, 1).")
 
-
 def _check_ours(name, value, kind):
     "Refuse what is no `kind` of ours."
     check_kind(name, value, kind, f"an object of the class {kind.__name__}",
                "`load_data` returns Splits of ImageData.")
-
 
 def _check_labels(y, n, classes):
     if not isinstance(y, torch.Tensor) or y.dtype != torch.int64 or y.shape != (n,):
@@ -115,7 +111,6 @@ def _check_labels(y, n, classes):
     if n and (y.min() < 0 or y.max() >= classes):
         raise refuse("labels", f"values {y.min()} to {y.max()}", f"0 to {classes - 1}",
                      "Name every class in `classes`.")
-
 
 def _check_extras(paths, masks, shape):
     if paths is not None and len(paths) != shape[0]:
@@ -1224,7 +1219,7 @@ class Audit:
                 *_noteworthy(self.files, self.listing)]
         return pd.DataFrame([r for r in rows if r[2]], columns=["level", "what", "n", "examples"])
 
-
+# %% ../nbs/01_data.ipynb #6d36fa32
 def audit_data(
     path: str | Path,  # with train/<class>/* and test/<class>/* (and valid/<class>/*), or <class>/*
     near: bool = True,  # look for near duplicates too; the time for that grows with N²

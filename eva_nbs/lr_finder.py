@@ -163,9 +163,7 @@ class Reading:
     confidence: str  # high, medium, low or none
     warning: str = ""  # what is wrong with the curve, and what to do
 
-
 _MARGIN = 1.5  # a sweep touches the rate at the rise for one step; a cycle lives near its peak
-
 
 def _guess(lrs, why, warning):
     "The reading of a curve that says nothing: rates up to the middle of what was tried."
@@ -173,7 +171,7 @@ def _guess(lrs, why, warning):
     return Reading(middle, start, middle, start, float(lrs[-1]),
                    f"{why}: the middle of the rates that were tried", "none", warning)
 
-
+# %% ../nbs/05_lr_finder.ipynb #14f028bd
 def _point(lrs, curve, end) -> tuple[float, str]:
     "The steepest rate, lifted to within 1.5 powers of ten of the range's end; and the reason."
     i, floor = int(_steepest(lrs, curve[:, None])[0]), int(curve.argmin())
@@ -183,7 +181,6 @@ def _point(lrs, curve, end) -> tuple[float, str]:
     return end / 10**1.5, (f"1.5 powers of ten below the range's end; the steepest fall, at "
                            f"{lrs[i]:.2g}, lies further down")
 
-
 def _begin(lrs, curve, top_rate) -> float:
     "The rate at which the first tenth of the fall is done, at most `top_rate`."
     floor = int(curve.argmin())
@@ -191,13 +188,11 @@ def _begin(lrs, curve, top_rate) -> float:
     done = curve[high: floor + 1] <= curve[high] - 0.1 * (curve[high] - curve[floor])
     return float(min(lrs[high + int(done.argmax())], top_rate))
 
-
 def _confidence(low, high, clear, seen):
     "How firm: the spread with fresh noise, and whether fall and rise were seen."
     if not clear: return "low"
     if high <= 2 * low and seen: return "high"
     return "medium" if high <= 5 * low else "low"
-
 
 def _advice(clear, seen) -> str:
     "What is wrong with a curve, and what to do; empty if nothing is."
@@ -419,20 +414,18 @@ def loader_kept(
             attributes.clear()
             attributes.update(before)
 
-
 def _attributes(loader):
     "Those of the loader and of its samplers."
     sampler = getattr(loader, "batch_sampler", None)
     parts = [loader, sampler, getattr(loader, "sampler", None), getattr(sampler, "sampler", None)]
     return [vars(p) for p in parts if hasattr(p, "__dict__")]
 
-
 def _own_generators(loader):
     "Generators that a loader or a sampler has for itself, in place of torch's default."
     found = [a.get("generator") for a in _attributes(loader)]
     return [g for g in found if isinstance(g, torch.Generator)]
 
-
+# %% ../nbs/05_lr_finder.ipynb #5b91fe30
 def _endless(loader, device, first: int = 0):
     "Batch after batch on the device, epoch after epoch, until the loader has nothing to give."
     epoch = getattr(loader, "epoch", 0)
@@ -443,7 +436,6 @@ def _endless(loader, device, first: int = 0):
             empty = False
             yield _pair(batch, device)
         if empty: return
-
 
 def _pair(batch, device):
     "Images and targets of a batch, on the device."
@@ -546,7 +538,7 @@ def _flag_kept(optimizer, name: str = "_opt_called"):
         if known: setattr(optimizer, name, value)
         else: vars(optimizer).pop(name, None)
 
-
+# %% ../nbs/05_lr_finder.ipynb #74fb181e
 def _check_kinds(model, loss_func, optimizer, loader):
     "Refuse parts that are not what they should be, and say how to make them so."
     rows = [("model", model, isinstance(model, torch.nn.Module), "a torch.nn.Module",
@@ -561,14 +553,12 @@ def _check_kinds(model, loss_func, optimizer, loader):
     for what, received, good, allowed, do in rows:
         if not good: raise refuse(what, received, allowed, do)
 
-
 def _check_options(accumulate, sweeps, precision, seed):
     "Refuse numbers and names that do not exist."
     check_number("accumulate", accumulate, low=1, integer=True)
     check_number("sweeps", sweeps, low=1, integer=True)
     check_kind("precision", precision, (str, Precision), "auto, fp32, bf16, fp16 or a Precision")
     if seed is not None: check_number("seed", seed, low=0, integer=True)
-
 
 def _check_valid(valid_loader, metric):
     "Refuse what is no loader, and an error rate with nothing to measure it on."
@@ -578,7 +568,6 @@ def _check_valid(valid_loader, metric):
         raise refuse("metric", metric, "loss, where there is no valid_loader", do)
     if valid_loader is not None and not hasattr(valid_loader, "__iter__"):
         raise refuse("valid_loader", valid_loader, "batches (inputs, targets)", do)
-
 
 def _check_parts(model, optimizer):
     "Refuse a net that cannot learn, or an optimizer that holds other parameters."
@@ -590,7 +579,6 @@ def _check_parts(model, optimizer):
     if not held & learning:
         raise refuse("optimizer", "none of the model's trainable parameters",
                      "at least one of them", "Build it from model.parameters() of this model.")
-
 
 def _count_steps(steps, epochs, loader, accumulate):
     "How many steps a sweep has, in steps or in epochs of the loader."
@@ -610,7 +598,6 @@ def _no_losses(why):
     advice = "Check data and net, or lower lr_start."
     return refuse("the first loss", why, "a finite number", advice)
 
-
 def _read(lrs, runs, ends, metric, sigma) -> LRFind:
     "The result of one or more sweeps' figures, and of the reasons that ended them."
     shortest = min(range(len(runs)), key=lambda k: len(runs[k]))
@@ -621,7 +608,7 @@ def _read(lrs, runs, ends, metric, sigma) -> LRFind:
     curve = "training loss" if figures.shape[2] == 1 else f"validation {metric}"
     return _result(lrs[:n], figures[:, :, -1], figures[:, :, 0].mean(0), curve, why, sigma)
 
-
+# %% ../nbs/05_lr_finder.ipynb #a9d434ee
 def lr_find(
     model: torch.nn.Module,  # the net, on its device; afterwards bit for bit what it was
     loss_func: Callable,  # (outputs, targets) -> scalar tensor
