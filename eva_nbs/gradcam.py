@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
+from matplotlib.figure import FigureBase
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
@@ -631,14 +632,15 @@ def panel(
     return overlay(image, (signed - signed.min()) / spread, opacity, "Greys"), False
 
 # %% ../nbs/08_gradcam.ipynb #6e9075f2
-def _grid(n, ncols, width, height):
+def _grid(figure, n, ncols, width, height):
     "White figure with room for a caption below and a colour bar at the right; Axes without frames."
     nrows = -(-n // ncols)
     size = max(4, ncols * width + 0.7), nrows * height + 0.35
-    fig, axes = plt.subplots(nrows, ncols, figsize=size, squeeze=False, facecolor="white",
-                             layout="constrained", dpi=90)
+    look = dict(figsize=size, facecolor="white", layout="constrained", dpi=90)
+    figure = plt.figure(**look) if figure is None else figure
+    axes = figure.subplots(nrows, ncols, squeeze=False)
     for ax in axes.flat: ax.set(xticks=[], yticks=[], frame_on=False)
-    return fig, axes
+    return figure, axes
 
 def _finish(fig, axes, cams, layers, extra=""):
     "The colour bar, and the caption that states what the maps are."
@@ -677,7 +679,8 @@ def show_cams(
     ncols: int = 4,  # images in a row
     opacity: float = 0.5,  # of the maps
     scale: float = 1.0,  # size of the figure; 1.0 draws a picture about 1.1 inch wide
-) -> np.ndarray:  # np.ndarray of Axes
+    figure: FigureBase | None = None,  # an empty Figure or SubFigure to draw on; None: a new one
+) -> np.ndarray:  # of Axes
     "Each image beside its map, with a colour bar and a caption that says what the maps are."
     check_number("ncols", ncols, 1, integer=True), check_kind("images", images, _MANY, "images")
     if len(images) != len(check_cams(cams)):
@@ -685,7 +688,7 @@ def show_cams(
     n, layer = len(images), layer or cams.layers[-1]
     titles, ncols = _titles(titles, n), min(ncols, n)
     panels = [panel(image, cams, i, layer, opacity) for i, image in enumerate(images)]
-    fig, axes = _grid(n, ncols, 2.3 * scale, 1.35 * scale)
+    fig, axes = _grid(figure, n, ncols, 2.3 * scale, 1.35 * scale)
     for ax, image, title, (shown, found) in zip(axes.flat, images, titles, panels):
         _imshow(ax, _beside(np.asarray(image), shown))
         ax.set_title(plain_text(title), fontsize=7, pad=2)
@@ -703,7 +706,8 @@ def show_layers(
     method: str = "gradcam",  # one of `METHODS`
     opacity: float = 0.5,  # of the maps
     scale: float = 1.0,  # size of the figure; 1.0 draws a picture about 1.2 inch wide
-) -> np.ndarray:  # np.ndarray of Axes [1 + layers, N]
+    figure: FigureBase | None = None,  # as for `show_cams`
+) -> np.ndarray:  # of Axes [1 + layers, N]
     "Images as columns; the input and the maps of several layers as rows."
     xb, titles = normalized(images, stats), _titles(titles, len(images))
     check_number("opacity", opacity, low=0, high=1)
@@ -711,7 +715,8 @@ def show_layers(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the rows say how small the maps are
         cams = grad_cam(model, xb, target, layers, method)
-    fig, axes = _grid((1 + len(layers)) * len(images), len(images), 1.2 * scale, 1.2 * scale)
+    n, columns = (1 + len(layers)) * len(images), len(images)
+    fig, axes = _grid(figure, n, columns, 1.2 * scale, 1.2 * scale)
     for j, image in enumerate(images):
         _imshow(axes[0, j], image)
         axes[0, j].set_title(plain_text(titles[j]), fontsize=7, pad=2)
@@ -735,16 +740,17 @@ def show_mistake_cams(
     method: str = "gradcam",  # one of `METHODS`
     ncols: int = 5,  # mistakes in a row
     scale: float = 1.0,  # size of the figure; 1.0 draws a picture about 0.8 inch wide
-) -> np.ndarray:  # np.ndarray of Axes
+    figure: FigureBase | None = None,  # as for `show_cams`
+) -> np.ndarray:  # of Axes
     "Misclassified images, each beside the maps for the class predicted and for the actual class."
     check_predictions(preds, check_data(data)), check_number("ncols", ncols, 1, integer=True)
     which = mistakes(preds, n, order, seed)
-    if not len(which): return show_mistakes(preds, data)
+    if not len(which): return show_mistakes(preds, data, axes=figure and figure.subplots())
     images, m, titles = data.images[which], len(which), captions(preds, which)
     xb, ncols = normalized(images, stats), min(ncols, m)
     classes = torch.cat([preds.labels[which], preds.targets[which]])
     cams = grad_cam(model, torch.cat([xb, xb]), classes, layer, method)
-    fig, axes = _grid(m, ncols, 2.5 * scale, 1.08 * scale)
+    fig, axes = _grid(figure, m, ncols, 2.5 * scale, 1.08 * scale)
     for j, ax in zip(range(m), axes.flat):
         (said, yes), (actual, also) = (panel(images[j], cams, j + k) for k in (0, m))
         _imshow(ax, _beside(np.asarray(images[j]), said, actual))

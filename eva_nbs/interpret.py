@@ -369,15 +369,17 @@ def show_mistakes(
     predicted: str | None = None,  # only images taken for this class
     ncols: int | None = None,  # images in a row; None: as square as it gets
     scale: float = 1.5,  # width of an image, inches
+    axes: np.ndarray | list | None = None,  # at least n Axes to draw on; None: new ones
 ) -> np.ndarray:  # of Axes, one per image; a single one with a note if there is no mistake
     "A gallery of misclassified images, each with its actual and predicted class and probability."
     check_predictions(preds, check_data(data))
     if ncols is not None: check_number("ncols", ncols, 1, integer=True)
     which = mistakes(preds, n, order, seed, actual, predicted)
     if len(which):
-        return show_images(data.images[which], captions(preds, which), ncols=ncols, scale=scale)
-    ax = new_axes(figsize=(4, 1))
-    ax.set_axis_off()
+        look = dict(ncols=ncols, scale=scale, axes=axes)
+        return show_images(data.images[which], captions(preds, which), **look)
+    ax = new_axes(None if axes is None else np.ravel(axes)[0], figsize=(4, 1))
+    for other in [ax] if axes is None else np.ravel(axes): other.set_axis_off()
     ax.text(0.5, 0.5, "no such mistake", ha="center", va="center", transform=ax.transAxes)
     return np.array([ax])
 
