@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -365,7 +366,7 @@ def _tensors(output):
     return [t for part in output for t in _tensors(part)]
 
 def first_bad_layer(
-    learner: "Learner",  # a Learner with a batch in `xb`
+    learner: Any,  # a Learner with a batch in `xb`
 ) -> str:  # in words: the images, a weight, a layer, or the loss
     "Where the first value that is not finite comes from; the batch is run once more with hooks."
     finite = lambda output: all(torch.isfinite(t).all() for t in _tensors(output))
