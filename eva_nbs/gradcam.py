@@ -176,6 +176,8 @@ def _candidates(model, xb):
     return list(dict.fromkeys([*outer, *stage_layers(model, xb)]))
 
 # %% ../nbs/08_gradcam.ipynb #982fb7ad
+_Target = int | torch.Tensor | Callable | None
+
 def _as_classes(target):
     "The classes asked for as an int64 tensor; an `EvaError` for anything but whole numbers."
     try: classes = torch.as_tensor(target)
@@ -197,7 +199,7 @@ def _check_classes(classes, n, c):
 
 def target_scores(
     logits: torch.Tensor,  # float `[N, C]`, what the model returned
-    target: int | torch.Tensor | Callable | None = None,  # int, or logits → `[N]`; None: predicted
+    target: _Target = None,  # predicted class; an int; ints `[N]`; a function logits → scores `[N]`
 ) -> tuple:  # scores float `[N]`, classes int64 `[N]` (-1 where a function made the score)
     "Each image's score from its own row. Raises `EvaError` for classes that are not there."
     check_kind("model", logits, torch.Tensor, "a model that returns logits [N, C]")
@@ -266,7 +268,7 @@ class Look:
 def look(
     model: nn.Module,  # any model
     xb: torch.Tensor,  # float `[N, C, H, W]`
-    target: int | torch.Tensor | Callable | None = None,  # as for `target_scores`
+    target: _Target = None,  # as for `target_scores`
     layers: str | list[str] | None = None,  # a name or several, or None: `auto_layer`
     gradients: bool = True,  # False: activations only, no backward pass
 ) -> Look:  # everything detached, in float32, on the model's device
@@ -420,7 +422,7 @@ class _GuidedReLU(TorchFunctionMode):
 def guided_backprop(
     model: nn.Module,  # any model with ReLUs
     xb: torch.Tensor,  # float `[N, C, H, W]`
-    target: int | torch.Tensor | Callable | None = None,  # as for `target_scores`
+    target: _Target = None,  # as for `target_scores`
 ) -> torch.Tensor:  # float32 `[N, C, H, W]`, the guided gradient of the score at the pixels
     "The gradient at the pixels, negative parts cut at every ReLU. Raises `EvaError` without ReLUs."
     model, x = check_classifier(model), as_input(model, xb).requires_grad_()
@@ -570,7 +572,7 @@ def _split(target, n, batch_size):
 def grad_cam(
     model: nn.Module,  # any classifier; frozen, compiled or wrapped ones, too
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised as in training
-    target: int | torch.Tensor | Callable | None = None,  # int, or logits → `[N]`; None: predicted
+    target: _Target = None,  # predicted class; an int; ints `[N]`; a function logits → scores `[N]`
     layers: str | list[str] | None = None,  # None: the deepest with a map of 4×4 or more
     method: str = "gradcam",  # one of `METHODS`
     batch_size: int = 256,  # images per forward pass
@@ -701,7 +703,7 @@ def show_layers(
     images: np.ndarray | torch.Tensor,  # uint8 `[N, H, W, 3]`: the columns
     titles: list[str] | None = None,  # a string above each column, e.g. from `captions`
     stats: ChannelStats | None = None,  # the `ChannelStats` that the model was trained with; needed
-    target: int | torch.Tensor | Callable | None = None,  # as for `grad_cam`
+    target: _Target = None,  # as for `grad_cam`
     layers: str | list[str] | None = None,  # the rows; None: `stage_layers`, 1 to 4 of a ResNet
     method: str = "gradcam",  # one of `METHODS`
     opacity: float = 0.5,  # of the maps

@@ -378,10 +378,11 @@ def show_mistakes(
     if len(which):
         look = dict(ncols=ncols, scale=scale, axes=axes)
         return show_images(data.images[which], captions(preds, which), **look)
-    ax = new_axes(None if axes is None else np.ravel(axes)[0], figsize=(4, 1))
-    for other in [ax] if axes is None else np.ravel(axes): other.set_axis_off()
-    ax.text(0.5, 0.5, "no such mistake", ha="center", va="center", transform=ax.transAxes)
-    return np.array([ax])
+    axes = np.ravel(new_axes(figsize=(4, 1)) if axes is None else axes)
+    for ax in axes: ax.set_axis_off()
+    where = dict(ha="center", va="center", transform=axes[0].transAxes)
+    axes[0].text(0.5, 0.5, "no such mistake", **where)
+    return axes[:1]
 
 # %% ../nbs/07_interpret.ipynb #cb35b2f3
 def top_losses(
