@@ -44,10 +44,23 @@ from .lr_finder import LRFind
 from .schedules import SCHEDULES, lr_curve, one_cycle, plot_schedule, warmup
 from .train import Callback, Checkpoint, Learner, write_checkpoint
 
+# %% ../nbs/09_widgets.ipynb #c17861ae
+def _ipywidgets():
+    "The package, or None where it is not installed."
+    try: import ipywidgets
+    except ImportError: return None
+    return ipywidgets
+
+def _somebody_there():
+    "Whether the present cell is run by a front end whose user could answer."
+    try: return bool(get_ipython().kernel._allow_stdin)
+    except (NameError, AttributeError): return False
+
 # %% ../nbs/09_widgets.ipynb #cf53e72c
 class Control:
     "Something that can be moved: the values allowed, the one at first, and how to become a widget."
     label = ""  # what stands beside it; "": its name
+    labelled = True  # whether anything does
 
     def check(
         self,
@@ -64,8 +77,7 @@ class Control:
     ) -> Any:  # an ipywidget with a `value`
         "The control as a widget, labelled, at its first value."
         box = self._widget(w)
-        tiles = isinstance(self, Tiles)
-        box.description = "" if tiles else self.label or name.replace("_", " ")
+        box.description = self.labelled * (self.label or name.replace("_", " "))
         return box
 
 # %% ../nbs/09_widgets.ipynb #d2439e20
@@ -143,11 +155,29 @@ class Span(Stop):
         return w.SelectionRangeSlider(options=options, value=self.value)
 
 # %% ../nbs/09_widgets.ipynb #9d8406b0
+def _png(image):
+    "An image uint8 [H, W, 3] as the bytes of a PNG."
+    page = io.BytesIO()
+    Image.fromarray(np.asarray(image)).save(page, "png", compress_level=1)
+    return page.getvalue()
+
+def _base64(data): return base64.b64encode(data).decode()
+
+# %% ../nbs/09_widgets.ipynb #533933cd
+def _tile_style(mark, image, chosen):
+    "The CSS that makes a button a picture."
+    frame = f"outline:3px solid {COLORS['accent']};z-index:1;" if chosen else ""
+    picture = f"url(data:image/png;base64,{_base64(_png(image))})"
+    return (f".{mark}{{background:{picture} center/100% 100%!important;"
+            f"image-rendering:pixelated;position:relative;border:0;{frame}}}")
+
+# %% ../nbs/09_widgets.ipynb #aa9d4d20
 @dataclass(frozen=True)
 class Tiles(Control):
     "A page of small pictures, one of which is chosen."
     n: int  # how many places there are
     value: int = 0  # which one at first, counted from 0
+    labelled = False
 
     def _check(self, name, value): return check_number(name, value, 0, self.n - 1, integer=True)
 
@@ -174,21 +204,6 @@ def _tiles_box(w, n, side=44):
             if k < len(images): button.tooltip = texts[k].replace("\n", ", ")
     box.buttons, box.show = buttons, _show
     return box
-
-def _tile_style(mark, image, chosen):
-    "The CSS that makes a button a picture."
-    frame = f"outline:3px solid {COLORS['accent']};z-index:1;" if chosen else ""
-    picture = f"url(data:image/png;base64,{_base64(_png(image))})"
-    return (f".{mark}{{background:{picture} center/100% 100%!important;"
-            f"image-rendering:pixelated;position:relative;border:0;{frame}}}")
-
-def _png(image):
-    "An image uint8 [H, W, 3] as the bytes of a PNG."
-    page = io.BytesIO()
-    Image.fromarray(np.asarray(image)).save(page, "png", compress_level=1)
-    return page.getvalue()
-
-def _base64(data): return base64.b64encode(data).decode()
 
 # %% ../nbs/09_widgets.ipynb #ac1ebbd7
 class Explorer:
@@ -221,27 +236,16 @@ class Explorer:
         values = ", ".join(f"{k}={v!r}" for k, v in self.values.items())
         return f"{self.title or 'explorer'}: {values}"
 
-    def plot(
-        self,
-        figure: Figure | None = None,  # an empty one, or a SubFigure; None: a new one
-    ) -> Figure:  # the figure
-        "The present picture by itself, as a matplotlib figure."
-        if figure is None: figure = Figure(figsize=self._shape(), dpi=100, facecolor="white")
-        self._paint(figure)
-        return figure
-
-    @property
-    def widget(self) -> Any:  # a box, or None where ipywidgets is missing
-        "Controls and picture for a front end, made when first asked for; see `inputs`."
-        w = _ipywidgets()
-        if self._widget is None and w is not None: self._build(w)
-        return self._widget
-
-    def _repr_mimebundle_(self, **_):
-        shown = {"text/plain": repr(self)}
-        if _somebody_there() and self.widget is not None:
-            shown |= self.widget._repr_mimebundle_() | shown
-        return shown | {"image/png": _base64(self.png)}
+# %% ../nbs/09_widgets.ipynb #0857a2f5
+@patch
+def plot(
+    self: Explorer,
+    figure: Figure | None = None,  # an empty one, or a SubFigure; None: a new one
+) -> Figure:  # the figure
+    "The present picture by itself, as a matplotlib figure."
+    if figure is None: figure = Figure(figsize=self._shape(), dpi=100, facecolor="white")
+    self._paint(figure)
+    return figure
 
 @patch
 def _paint(self: Explorer, figure):
@@ -259,6 +263,7 @@ def _shape(self: Explorer):
     beside = 3.2 if self.gallery is not None and self._widget is None else 0
     return self.size[0] + beside, self.size[1]
 
+# %% ../nbs/09_widgets.ipynb #9b1611ab
 @patch
 def _refresh(self: Explorer):
     "Draw the picture, and send it to the widget."
@@ -271,6 +276,7 @@ def _refresh(self: Explorer):
         self._page.savefig(page, format="png", pil_kwargs=dict(compress_level=3))
         self.result, self.png = result, page.getvalue()  # both or neither
 
+# %% ../nbs/09_widgets.ipynb #2fe43450
 @patch
 def _show(self: Explorer):
     "Bring the widget into step with values and picture, without being told of our own moves."
@@ -303,18 +309,22 @@ def set(
         finally: self._show()
     return self
 
-# %% ../nbs/09_widgets.ipynb #c17861ae
-def _ipywidgets():
-    "The package, or None where it is not installed."
-    try: import ipywidgets
-    except ImportError: return None
-    return ipywidgets
+# %% ../nbs/09_widgets.ipynb #011606ce
+@patch(as_prop=True)
+def widget(self: Explorer) -> Any:  # a box, or None where ipywidgets is missing
+    "Controls and picture for a front end, made when first asked for; see `inputs`."
+    w = _ipywidgets()
+    if self._widget is None and w is not None: self._build(w)
+    return self._widget
 
-def _somebody_there():
-    "Whether the present cell is run by a front end whose user could answer."
-    try: return bool(get_ipython().kernel._allow_stdin)
-    except (NameError, AttributeError): return False
+@patch
+def _repr_mimebundle_(self: Explorer, **_):
+    shown = {"text/plain": repr(self)}
+    if _somebody_there() and self.widget is not None:
+        shown |= self.widget._repr_mimebundle_() | shown
+    return shown | {"image/png": _base64(self.png)}
 
+# %% ../nbs/09_widgets.ipynb #84de06ce
 @patch
 def _build(self: Explorer, w):
     "Make the widget."
@@ -341,6 +351,7 @@ def _headed(self: Explorer, w, heading, names):
     if not heading or heading in names: return boxes
     return [w.HTML(f"<b>{html.escape(heading)}</b>"), *boxes]
 
+# %% ../nbs/09_widgets.ipynb #bb300d7c
 @patch
 def _moved(self: Explorer, name, value):
     "A control was moved by hand."
@@ -353,6 +364,7 @@ def _moved(self: Explorer, name, value):
 # %% ../nbs/09_widgets.ipynb #f5938567
 _RANGES = dict(p=(0, 1, 0.05), degrees=(0, 180, 1), hue=(0, 0.5, 0.01), holes=(1, 8, 1)) | {
     name: (0, 1, 0.05) for name in ("brightness", "contrast", "saturation")}
+
 _SPANS = dict(scale=(0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.33, 0.4, 0.5, 0.6, 0.8, 1.0),
               ratio=(0.2, 0.3, 0.5, 0.75, 1.0, 1.33, 2.0, 3.3, 5.0))
 
@@ -374,6 +386,7 @@ def _op_control(op, name, side):
     if step == 1 and value != int(value): step = 0.1
     return None if low is None else Slide(low, max(high, value), value, step, name)
 
+# %% ../nbs/09_widgets.ipynb #b0b9403f
 def _op_controls(policy, side):
     "Controls by op: {name of the op: {name of the control: (place, parameter or None, control)}}."
     found = {}
@@ -409,6 +422,12 @@ def _sheet(images, ncols):
         page[y:y + h, x:x + w] = image
     return page
 
+def _code(text, width=38):
+    "A long piece of code, broken at its commas."
+    lines = textwrap.wrap(text, width, subsequent_indent="    ", break_long_words=False)
+    return "\n".join(lines)
+
+# %% ../nbs/09_widgets.ipynb #894ad7f0
 def _paint_tiles(figure, images, texts, place):
     "A gallery with a frame around the chosen picture, for where it cannot be clicked."
     if not len(images): return
@@ -420,11 +439,6 @@ def _paint_tiles(figure, images, texts, place):
     corner = chosen % ncols * (w + gap) - 1, chosen // ncols * (h + gap) - 1
     look = dict(fill=False, ec=COLORS["accent"], lw=2.5, clip_on=False)
     ax.add_patch(Rectangle(corner, w + 1, h + 1, **look))
-
-def _code(text, width=38):
-    "A long piece of code, broken at its commas."
-    lines = textwrap.wrap(text, width, subsequent_indent="    ", break_long_words=False)
-    return "\n".join(lines)
 
 # %% ../nbs/09_widgets.ipynb #d785c8aa
 def _policy(policy, parts, values):
@@ -438,6 +452,7 @@ def _policy(policy, parts, values):
             ops[place] = replace(ops[place], **moved)
     return Policy(*ops.values())
 
+# %% ../nbs/09_widgets.ipynb #c7a809ec
 def augment_explorer(
     data: ImageData,  # `ImageData`: the images to choose from
     policy: Policy | None = None,  # the ops to begin with; None: PadCrop, HFlip, Rotate, Cutout
@@ -484,6 +499,13 @@ def _judge(found, low, high):
     return f"{max(share, 0):.0%} of the loss's fall lies in this range"
 
 # %% ../nbs/09_widgets.ipynb #80a3bd48
+def _peak(epochs): return 5.0 if epochs > 5 else max(0.5, epochs // 2 / 2)
+
+def _steps(epochs, points=400):
+    "Batches per epoch that are enough for drawing."
+    return max(4, points // epochs)
+
+# %% ../nbs/09_widgets.ipynb #e367f854
 def lr_explorer(
     found: LRFind,  # the `LRFind` of a range test
     epochs: int = 24,  # of the training to begin with, 2 to 200
@@ -514,14 +536,9 @@ def lr_explorer(
         return schedule
     return Explorer(_draw, controls, (8.6, 3.6), "range of rates")
 
-def _peak(epochs): return 5.0 if epochs > 5 else max(0.5, epochs // 2 / 2)
-
-def _steps(epochs, points=400):
-    "Batches per epoch that are enough for drawing."
-    return max(4, points // epochs)
-
 # %% ../nbs/09_widgets.ipynb #0ede231b
 _MOMENTUM = (0.85, 0.95)
+
 _WARMED = ("constant", "cosine", "step_decay", "plateau")  # what `warmup` can come before
 
 def _parameters(kind):
@@ -537,12 +554,14 @@ def _schedule(kind, warm_up, momentum, **values):
     schedule = SCHEDULES[kind](**{k: v for k, v in values.items() if k in names})
     return warmup(schedule, warm_up) if warm_up and kind in _WARMED else schedule
 
+# %% ../nbs/09_widgets.ipynb #44c3f420
 def _sketch(schedule, steps, batches):
     "The schedule for `steps` an epoch instead of `batches`: what is said per batch is scaled."
     if schedule.name != "exp_range": return schedule
     gamma = schedule.options["gamma"] ** (batches / steps)
     return SCHEDULES["exp_range"](**schedule.options | dict(gamma=gamma))
 
+# %% ../nbs/09_widgets.ipynb #0de22a95
 def _schedule_controls(lr_min=0.001, lr_max=0.1, **_):
     "One control for each parameter that a schedule of any kind has."
     rates, shapes = _rates(1e-5, 3, 0.001, 0.1, lr_min, lr_max), ("linear", "cosine")
@@ -559,6 +578,14 @@ def _schedule_controls(lr_min=0.001, lr_max=0.1, **_):
         momentum=Switch(False, "move momentum, too"))
 
 # %% ../nbs/09_widgets.ipynb #af2f24e7
+def _ghost(ax, schedule, epochs, batches):
+    "The schedule that one began with, faintly."
+    steps = _steps(schedule.epochs)
+    curve = lr_curve(_sketch(schedule, steps, batches), steps_per_epoch=steps)
+    seen = curve["epoch"] <= epochs
+    ax.plot(curve["epoch"][seen], curve["lr"][seen], color=COLORS["muted"], lw=1.5, alpha=0.6)
+
+# %% ../nbs/09_widgets.ipynb #7111e47e
 def schedule_explorer(
     kind: str = "one_cycle",  # the schedule to begin with: a key of `SCHEDULES`, except "warmup"
     steps_per_epoch: int = 98,  # batches in an epoch of the training, ≥ 1
@@ -586,13 +613,6 @@ def schedule_explorer(
     first.append(explorer.result)
     return explorer
 
-def _ghost(ax, schedule, epochs, batches):
-    "The schedule that one began with, faintly."
-    steps = _steps(schedule.epochs)
-    curve = lr_curve(_sketch(schedule, steps, batches), steps_per_epoch=steps)
-    seen = curve["epoch"] <= epochs
-    ax.plot(curve["epoch"][seen], curve["lr"][seen], color=COLORS["muted"], lw=1.5, alpha=0.6)
-
 # %% ../nbs/09_widgets.ipynb #af4586bb
 def _copy(model):
     "The model as it is now, for looking at only."
@@ -603,6 +623,7 @@ def _probabilities(model, xb):
     device = next(model.parameters()).device
     with torch.no_grad(): return model(xb.to(device)).float().softmax(1)[0].cpu()
 
+# %% ../nbs/09_widgets.ipynb #d67b702d
 def _bars(figure, place, probs, classes, actual, marked=None, most=8):
     "The largest probabilities as bars; the actual class in bold, the explained one in orange."
     order = probs.argsort(descending=True)[:most].tolist()
@@ -620,6 +641,7 @@ def _bars(figure, place, probs, classes, actual, marked=None, most=8):
     ax.set_title("probability (actual in bold)", fontsize=9, pad=4, loc="left")
     return ax
 
+# %% ../nbs/09_widgets.ipynb #5d1fc07c
 def _evidence_bar(figure, place):
     "The colour bar of a map."
     ax = figure.add_axes(place)
@@ -639,6 +661,7 @@ def _map(figure, place, image, cams, layer, opacity, classes):
     note = f"{layer}: {h}×{w} positions" if found else "no positive evidence: signed map in grey"
     return _still(figure, place, shown, f"{cams.method} for “{classes[cams.classes[0]]}”", note)
 
+# %% ../nbs/09_widgets.ipynb #948a3720
 def gradcam_explorer(
     model: nn.Module,  # a classifier; a copy of it as it is now is explored
     data: ImageData,  # `ImageData`: the images to choose from
@@ -672,6 +695,18 @@ def gradcam_explorer(
     return Explorer(_draw, controls, (8.2, 3.3), "activation map")
 
 # %% ../nbs/09_widgets.ipynb #353aadf3
+def _page(preds, n, order, actual, predicted, page, **_):
+    "Positions of the mistakes on one page; on the last one where there are not so many pages."
+    chosen = {k: v for k, v in dict(actual=actual, predicted=predicted).items() if v != "any"}
+    found = mistakes(preds, order=order, **chosen)
+    start = min(page - 1, max(0, len(found) - 1) // n) * n
+    return found[start:start + n]
+
+def _say(figure, text):
+    "A sentence in place of a picture."
+    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12, color=COLORS["muted"])
+
+# %% ../nbs/09_widgets.ipynb #f15fca63
 def mistakes_explorer(
     model: nn.Module,  # a classifier; a copy of it as it is now is explored
     data: ImageData,  # `ImageData`: what it is tried on
@@ -708,17 +743,6 @@ def mistakes_explorer(
         page=Slide(1, max(1, -(-len(preds.wrong) // n)), 1), tile=Tiles(n),
         layer=Pick(layers, layers[-1]), opacity=Slide(0, 1, 0.5, 0.05))
     return Explorer(_draw, controls, (8.6, 2.7), "mistakes", gallery=_gallery)
-
-def _page(preds, n, order, actual, predicted, page, **_):
-    "Positions of the mistakes on one page; on the last one where there are not so many pages."
-    chosen = {k: v for k, v in dict(actual=actual, predicted=predicted).items() if v != "any"}
-    found = mistakes(preds, order=order, **chosen)
-    start = min(page - 1, max(0, len(found) - 1) // n) * n
-    return found[start:start + n]
-
-def _say(figure, text):
-    "A sentence in place of a picture."
-    figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12, color=COLORS["muted"])
 
 # %% ../nbs/09_widgets.ipynb #a4cd6283
 class TrainingDashboard(Callback):
@@ -775,6 +799,7 @@ def _save(self: TrainingDashboard, state):
         return []
     return [self.folder]
 
+# %% ../nbs/09_widgets.ipynb #63ba3d27
 @patch
 def _progress(self: TrainingDashboard):
     "How far the training is, in epochs."
@@ -787,16 +812,7 @@ def _look(self: TrainingDashboard):
     self._seen.append((self._progress(), now["loss"], 100 * now["accuracy"]))
     self._refresh()
 
-@patch
-def _farewell(self: TrainingDashboard, learner, kept):
-    "What there is to say at the end."
-    where = f"after epoch {learner.epoch}"
-    if learner.batch: where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}"
-    if not learner.stopping and learner.epoch < learner.until: return f"broken off {where}"
-    if not learner.stopping: return f"finished: {learner.epoch} epoch{'s' * (learner.epoch != 1)}"
-    saved = f"; saved in {kept[0]}; learner.fit() goes on" if kept else ""
-    return f"stopped {where}: {learner.stopping}{saved}"
-
+# %% ../nbs/09_widgets.ipynb #fe985ec9
 def _clock(seconds): return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 @patch
@@ -808,6 +824,16 @@ def _status(self: TrainingDashboard):
     return (f"epoch {min(n.epoch + 1, n.until)} of {n.until} · "
             f"batch {n.batch} of {len(n.loaders.train)} · "
             f"{self._speed:,.0f} img/s · {_clock(spent)} gone, about {_clock(left)} to go")
+
+@patch
+def _farewell(self: TrainingDashboard, learner, kept):
+    "What there is to say at the end."
+    where = f"after epoch {learner.epoch}"
+    if learner.batch: where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}"
+    if not learner.stopping and learner.epoch < learner.until: return f"broken off {where}"
+    if not learner.stopping: return f"finished: {learner.epoch} epoch{'s' * (learner.epoch != 1)}"
+    saved = f"; saved in {kept[0]}; learner.fit() goes on" if kept else ""
+    return f"stopped {where}: {learner.stopping}{saved}"
 
 # %% ../nbs/09_widgets.ipynb #01b8faf1
 @patch
@@ -828,6 +854,7 @@ def plot(
     if self._learner: figure.text(0.06, 0.91, self._status(), fontsize=9)
     return figure
 
+# %% ../nbs/09_widgets.ipynb #ad03f803
 @patch
 def _curves(self: TrainingDashboard, window=50):
     "Training loss (a running mean), accuracy and rate as (epochs, values)."
@@ -846,6 +873,7 @@ def _thinned(values, per_epoch, points=1000):
     step = max(1, len(values) // points)
     return (np.arange(len(values))[::step] + 1) / per_epoch, values[::step]
 
+# %% ../nbs/09_widgets.ipynb #a53b78ac
 @patch
 def _scores(self: TrainingDashboard, axes):
     "What was scored after each epoch, as points."
@@ -857,6 +885,7 @@ def _scores(self: TrainingDashboard, axes):
             if seen: ax.plot(*zip(*seen), "o", ms=5, color=COLORS[part], label=part)
         if ax.lines and len(ax.lines[0].get_xdata()): ax.legend(fontsize=7, framealpha=0.8)
 
+# %% ../nbs/09_widgets.ipynb #caac5db7
 @patch
 def _refresh(self: TrainingDashboard):
     "Draw, and show it where somebody watches."
@@ -890,6 +919,7 @@ def _press(self: TrainingDashboard):
     self._pressed, self.button.disabled = True, True
     self._learner.stop("the stop button")
 
+# %% ../nbs/09_widgets.ipynb #d804ca7a
 @patch
 def _open(self: TrainingDashboard):
     "Show the dashboard under the cell that trains: the widget, or a picture that is replaced."
@@ -907,6 +937,7 @@ def _answer_elsewhere(box):
     "Let clicks go to the thread that the front end names; ipykernel 7.4 prefers our own."
     if box.comm is not None: vars(box.comm).pop("_reply_subshell_id", None)
 
+# %% ../nbs/09_widgets.ipynb #5aee1d06
 @patch
 def _picture(self: TrainingDashboard):
     "What a front end without widgets is shown."
