@@ -815,12 +815,14 @@ def _prepare(self: Learner):
     mine = [c for c in self.callbacks if self.rank == 0 or not c.main_only]
     self._hooks = {e: [(c, getattr(c, e)) for c in mine if hasattr(c, e)] for e in EVENTS}
 
+# %% ../nbs/06_train.ipynb #d7ae6976
 def _check_trainable(learner):
     "Refuse what cannot be trained; say so where the optimizer leaves something out."
     loader, named = learner.loaders.train, learner.model.named_parameters()
     if not len(loader):
-        raise refuse("batch_size", f"{loader.batch_size} and drop_last for {loader.n} images",
-                     "a whole batch at least", f"Use batch_size={loader.n} or drop_last=False.")
+        n = -(-len(loader.data) // loader.world_size)  # for each process
+        raise refuse("batch_size", f"{loader.batch_size} and drop_last for {n} images",
+                     "a whole batch at least", f"Use batch_size={n} or drop_last=False.")
     trained = {id(p) for group in learner.optimizer.param_groups for p in group["params"]}
     names = [k for k, p in named if p.requires_grad and id(p) not in trained]
     if not any(p.requires_grad for p in learner.model.parameters()):
@@ -910,6 +912,7 @@ def _should_stop(self: Learner):
     if self._anyone(self.stopping): self.stop("another process asked")
     return bool(self.stopping)
 
+# %% ../nbs/06_train.ipynb #b3b69974
 @patch
 def _anyone(self: Learner, yes):
     "Whether any process says yes; each of them must ask at the same moment."
@@ -925,6 +928,7 @@ def _agree_to_stop(self: Learner):
     if self._anyone(self.stopping): self.stop("another process asked")
     self.interrupted = self._anyone(self.interrupted)
 
+# %% ../nbs/06_train.ipynb #87c027bc
 @patch
 def _score_at_early_end(self: Learner):
     "Score the test set after all, where a callback ended training between two epochs."
@@ -1126,6 +1130,7 @@ def state_dict(self: Learner) -> dict:  # plain values and tensors only
                 data=_data_dict(self), per_batch=_images_per_batch(self), versions=versions()
                 )) | dict(steps=copy.deepcopy(self.history._steps))  # plain already, and long
 
+# %% ../nbs/06_train.ipynb #81aa54b8
 def _plain(value):
     "The same with Python's own numbers: NumPy's could not be read back without running code."
     if isinstance(value, np.generic): return value.item()
@@ -1138,6 +1143,7 @@ def _plain_state(scheduler):
     "A scheduler's state without the functions that some of them put into it."
     return {k: v for k, v in scheduler.state_dict().items() if not callable(v)}
 
+# %% ../nbs/06_train.ipynb #ef19cc85
 @patch
 def _all_generators(self: Learner):
     "The generators' states, a list with one per process."
@@ -1214,6 +1220,7 @@ def load_state_dict(
     _warn_of_changes(self, state)
     self._load_generators([state["rng"], *state.get("others", ())])
 
+# %% ../nbs/06_train.ipynb #7ef64a6f
 @patch
 def _load_schedule(self: Learner, state):
     "The schedule of the run, where this learner has none, and its scheduler's state."
@@ -1266,6 +1273,7 @@ def _fits(optimizer, groups):
     return (size(groups) == size(optimizer.param_groups)
             and all(optimizer.defaults.keys() <= g.keys() for g in groups))
 
+# %% ../nbs/06_train.ipynb #3b6313e6
 def _warn_of_changes(learner, state):
     "Say so where a run goes on with another precision or loss than it began with."
     own = dict(precision=learner.precision.name, loss=_loss_as_text(learner.loss_func))
@@ -1305,6 +1313,7 @@ def _reason(error):
     telling = next((line for line in lines if "Unsupported" in line), lines[0])
     return telling.split("was not an allowed")[0].strip()[:100]
 
+# %% ../nbs/06_train.ipynb #76c1ef6f
 def _keep_previous(path):
     "Let the previous name point to the present file, without a moment in which neither exists."
     temporary = path.with_suffix(".prev.tmp")
@@ -1374,6 +1383,7 @@ class _Writer(Callback):
         self._warned = False
         return True
 
+# %% ../nbs/06_train.ipynb #a4681221
 class Checkpoint(_Writer):
     "Keep last.ckpt (to go on from) and best.safetensors (to use) in a folder."
     order, state, _mine = 90, ("best",), False  # _mine: what lies in the folder is of this run
@@ -1402,21 +1412,6 @@ class Checkpoint(_Writer):
         self._try(self._tidy)
         if learner.epoch == learner.batch == 0 and not self._mine: self._try(self._move_aside)
 
-    def _tidy(self):
-        "Remove what a kill in the middle of writing has left."
-        for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)
-
-    def _move_aside(self):
-        "Keep what another run has left in the folder, in a folder of its own."
-        found = [p for n in ("last.ckpt", "last.prev.ckpt", "best.safetensors")
-                 if os.path.exists(p := self.folder / n)]
-        if not found: return
-        aside = _unused(self.folder / "other")
-        aside.mkdir()
-        for path in found: path.replace(aside / path.name)
-        warnings.warn(f"Checkpoint: {self.folder} held another run, and this one begins anew; "
-                      f"the other's files are now in {aside.name}.", stacklevel=6)
-
     def after_batch(self, learner: "Learner") -> None:  # the Learner that trains
         done = len(learner.history._steps["lr"])
         if self.every_steps and done % self.every_steps == 0: self._due = True
@@ -1434,42 +1429,67 @@ class Checkpoint(_Writer):
     def after_fit(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.stopping and not learner._in_step: self.save_last(learner)
 
-    def _is_best(self, value):
-        best, sign = self._standing(), -1 if self.monitor.endswith("accuracy") else 1
-        return value is None or _better(sign * value, best and sign * best)
-
-    def _standing(self):
-        "The best so far, if its file is still there."
-        return self.best if os.path.exists(self.folder / "best.safetensors") else None
-
-    def _save_best(self, learner):
-        value, before = learner.history[-1].get(self.monitor), self._standing()
-        if learner.rank: self.best = value
-        elif self._try(lambda: learner.save(self.folder / "best.safetensors")): self.best = value
-        if self.best != value or None in (before, value) or learner.rank or _silent(learner): return
-        name = self.monitor.replace("valid", "validation").replace("_", " ")
-        verb = "increased" if self.monitor.endswith("accuracy") else "decreased"
-        print(f"  {name} {verb} ({before:.4f} → {value:.4f}), saved", flush=True)
-
-    def save_last(
-        self,
-        learner: Learner,  # whose state to write
-    ) -> None:
-        "Write last.ckpt now; the one before it stays as last.prev.ckpt."
-        state = learner.state_dict()
-        if learner.rank == 0: self._try(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
-        self._saved_at, self._due, self._mine = time.monotonic(), False, True
-
     def load_state_dict(self, state: dict) -> None:  # what `state_dict` returned
         super().load_state_dict(state)
         self._mine = True
 
+# %% ../nbs/06_train.ipynb #27ac21a1
+@patch
+def save_last(
+    self: Checkpoint,
+    learner: Learner,  # whose state to write
+) -> None:
+    "Write last.ckpt now; the one before it stays as last.prev.ckpt."
+    state = learner.state_dict()
+    if learner.rank == 0: self._try(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
+    self._saved_at, self._due, self._mine = time.monotonic(), False, True
+
+# %% ../nbs/06_train.ipynb #aeb11d6a
 def _better(value, best, threshold=0.0):
     "Whether a figure is lower than the best so far; one that is no number never is."
     return best is None or not math.isfinite(best) or value < best - threshold
 
 def _silent(learner):
     return any(isinstance(c, Progress) and c.show == "off" for c in learner.callbacks)
+
+# %% ../nbs/06_train.ipynb #27ea88a9
+@patch
+def _is_best(self: Checkpoint, value):
+    best, sign = self._standing(), -1 if self.monitor.endswith("accuracy") else 1
+    return value is None or _better(sign * value, best and sign * best)
+
+@patch
+def _standing(self: Checkpoint):
+    "The best so far, if its file is still there."
+    return self.best if os.path.exists(self.folder / "best.safetensors") else None
+
+@patch
+def _save_best(self: Checkpoint, learner):
+    value, before = learner.history[-1].get(self.monitor), self._standing()
+    if learner.rank: self.best = value
+    elif self._try(lambda: learner.save(self.folder / "best.safetensors")): self.best = value
+    if self.best != value or None in (before, value) or learner.rank or _silent(learner): return
+    name = self.monitor.replace("valid", "validation").replace("_", " ")
+    verb = "increased" if self.monitor.endswith("accuracy") else "decreased"
+    print(f"  {name} {verb} ({before:.4f} → {value:.4f}), saved", flush=True)
+
+# %% ../nbs/06_train.ipynb #1d2bbb19
+@patch
+def _tidy(self: Checkpoint):
+    "Remove what a kill in the middle of writing has left."
+    for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)
+
+@patch
+def _move_aside(self: Checkpoint):
+    "Keep what another run has left in the folder, in a folder of its own."
+    found = [p for n in ("last.ckpt", "last.prev.ckpt", "best.safetensors")
+             if os.path.exists(p := self.folder / n)]
+    if not found: return
+    aside = _unused(self.folder / "other")
+    aside.mkdir()
+    for path in found: path.replace(aside / path.name)
+    warnings.warn(f"Checkpoint: {self.folder} held another run, and this one begins anew; "
+                  f"the other's files are now in {aside.name}.", stacklevel=6)
 
 # %% ../nbs/06_train.ipynb #59f2bb91
 class EarlyStop(Callback):
