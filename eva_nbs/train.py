@@ -708,14 +708,10 @@ def _move_schedule(self: Learner, row):
     "The step of a schedule that comes after an epoch."
     if self.schedule.monitor in row: self.scheduler.step(row[self.schedule.monitor])
     elif self.schedule.monitor:
-        raise _no_figure(f"schedule {self.schedule.name}", self.schedule.monitor, row)
+        figures = ", ".join(k for k in row if k.endswith(("_loss", "_accuracy")))
+        watched = f"monitor={self.schedule.monitor!r}"
+        raise refuse(f"schedule {self.schedule.name}", watched, figures, "Watch one of these.")
     elif self.schedule.interval == "epoch": self.scheduler.step()
-
-def _no_figure(who, monitor, row):
-    "The error for a figure that is watched but not there."
-    return refuse(who, f"monitor={monitor!r}",
-                  ", ".join(k for k in row if k.endswith(("_loss", "_accuracy"))),
-                  "Cut a validation part from the training set with split_valid.")
 
 # %% ../nbs/06_train.ipynb #fd32a2bc
 @patch
