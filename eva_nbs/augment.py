@@ -9,6 +9,7 @@ __all__ = ['Frame', 'Op', 'PadCrop', 'HFlip', 'VFlip', 'Rotate', 'Cutout', 'Rand
            'show_sheet', 'show_pairs']
 
 # %% ../nbs/02_augment.ipynb #abda3369
+import copy
 import functools
 import os
 import random
@@ -41,7 +42,8 @@ class Frame:
         name: str,  # "mean", or "zero" for black
     ) -> tuple:  # red, green, blue, on the scale that pixels have here
         "The colour of that name."
-        colour = self.stats.mean if name == "mean" else (0.0, 0.0, 0.0)
+        black = check_choice("fill", name, ["mean", "zero"]) == "zero"
+        colour = (0.0, 0.0, 0.0) if black else self.stats.mean
         if not self.normalized: return tuple(round(255 * c) for c in colour)
         return tuple((c - m) / s for c, m, s in zip(colour, self.stats.mean, self.stats.std))
 
@@ -696,7 +698,8 @@ def _transforms(self: Normalize, frame):
     return [_albumentations()[0].Normalize(frame.stats.mean, frame.stats.std, 255.0)]
 
 @patch
-def _transforms(self: External, frame): return [self.transform]
+def _transforms(self: External, frame):
+    return [copy.deepcopy(self.transform)]  # its generators are bound to one engine
 
 # %% ../nbs/02_augment.ipynb #c4eadd3b
 class _Rewind:
@@ -897,7 +900,9 @@ class _Keys(list):
 
 # %% ../nbs/02_augment.ipynb #1e66a5a9
 class Loader:
-    "Batches of augmented images. What it yields depends only on the seed, the epoch and the index."
+    """Batches of augmented images; what they are depends only on the seed, the epoch and the index.
+    Yields, on the device, images float32 [B, 3, H, W] and labels int64 [B]; with Mixup or CutMix
+    labels float32 [B, C], the shares of the classes."""
 
     def __init__(
         self,

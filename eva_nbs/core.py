@@ -165,8 +165,8 @@ COLORS = dict(train="#1f6fb4", test="#d1495b", valid="#2a9d6f", accent="#e08e0b"
 def new_axes(
     ax: plt.Axes | None = None,  # a matplotlib Axes to draw on, or None for a new figure
     figsize: tuple = (5, 3.2),  # width and height of a new figure, in inches
-) -> plt.Axes:  # the Axes, with a white background and without upper and right spines
-    "Axes in the house style: the figure brings its own white page, so it is legible on a dark one."
+) -> plt.Axes:  # the Axes, without upper and right spines; a new figure is a white page
+    "Axes in the house style; a new figure is white, so it can be read on a dark page, too."
     page = dict(figsize=figsize, dpi=90, facecolor="white", layout="constrained")
     if ax is None: ax = plt.figure(**page).add_subplot()
     ax.spines[["top", "right"]].set_visible(False)
@@ -190,13 +190,15 @@ def sample_seed(
     return int(hash_u64(seed, epoch, index)) & (2**63 - 1)
 
 # %% ../nbs/00_core.ipynb #7ca0ab9a
-def get_rng_state() -> dict:  # plain ints, floats, tuples and tensors
-    "The state of every classic generator: Python, NumPy, torch and all CUDA devices."
+def get_rng_state() -> dict:  # plain values and tensors, by the name of the generator
+    "The state of the classic generators: Python, NumPy, torch, and each GPU that is in use."
     kind, keys, pos, has_gauss, gauss = np.random.get_state()
     numpy_state = dict(kind=kind, keys=torch.tensor(keys.astype(np.int64)), pos=int(pos),
                        has_gauss=int(has_gauss), gauss=float(gauss))
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
-    return dict(python=random.getstate(), numpy=numpy_state, torch=torch.get_rng_state(), cuda=cuda)
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    return dict(python=random.getstate(), numpy=numpy_state, torch=torch.get_rng_state(), cuda=cuda,
+                mps=mps)
 
 # %% ../nbs/00_core.ipynb #58208973
 def set_rng_state(
@@ -210,6 +212,7 @@ def set_rng_state(
     np.random.set_state((n["kind"], keys, n["pos"], n["has_gauss"], n["gauss"]))
     torch.set_rng_state(state["torch"])
     if state["cuda"]: torch.cuda.set_rng_state_all(state["cuda"])
+    if state.get("mps") is not None: torch.mps.set_rng_state(state["mps"])
 
 # %% ../nbs/00_core.ipynb #9dcfe6d4
 @contextmanager
@@ -435,9 +438,9 @@ def atomic_write(
 # %% ../nbs/00_core.ipynb #e7a0abef
 def write_json(
     path: str | Path,  # the file to write
-    obj: Any,  # anything JSON holds, and NumPy and torch scalars and small arrays
+    obj: Any,  # what JSON holds, arrays and scalars of NumPy and torch; paths, devices: as text
 ) -> None:
-    "Write readable JSON, atomically. NaN becomes null, since JSON has no NaN."
+    "Write readable JSON, atomically. NaN and infinities become null, since JSON has neither."
     with atomic_write(path) as f: f.write(json.dumps(_plain(obj), indent=2, allow_nan=False) + "\n")
 
 def _plain(obj):

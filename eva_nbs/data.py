@@ -74,7 +74,7 @@ class ImageData:
 
     @cached_property
     def checksum(self) -> str:  # 8 hexadecimal digits, the CRC-32
-        "Of the classes, the labels and the images: another for other data, or another order."
+        "Of the classes, the labels and the pixels: another for other data, or another order."
         total = zlib.crc32(repr(self.classes).encode())
         for part in (self.labels, self.images):
             total = zlib.crc32(part.cpu().contiguous().numpy(), total)
@@ -436,13 +436,17 @@ def _skin(u, v, grey, dice):
 def draw_shapes(
     labels: torch.Tensor,  # int64 [N]: which of the ten classes each picture shows
     index: torch.Tensor,  # int64 [N]: the number of each picture
-    size: tuple = (32, 32),  # (height, width) in pixels
+    size: int | tuple = (32, 32),  # (height, width) in pixels, or one number for both, ≥ 8
     seed: int = 0,  # another seed, other pictures
 ) -> tuple[torch.Tensor, torch.Tensor]:  # images uint8 [N, H, W, 3] and masks bool [N, H, W]
-    "Draw pictures by their numbers: the same number is always the same picture, at any size."
+    """Draw pictures by their numbers: the same number is always the same picture, at any size.
+    Raises `EvaError` for labels that are none, or are not as many as the numbers."""
     if not set(torch.as_tensor(labels).tolist()) <= set(range(len(SHAPES))):
         raise refuse("labels", labels, f"whole numbers from 0 to {len(SHAPES) - 1}")
-    (h, w), sharp, index = size, min(size) / 2, torch.as_tensor(index)
+    size, index = _hw(size), torch.as_tensor(index)
+    if len(labels) != len(index):
+        raise refuse("index", f"{len(index)} numbers", f"{len(labels)}, one for each label")
+    (h, w), sharp = size, min(size) / 2
     y = (h / 2 - 0.5 - np.arange(h, dtype=np.float32))[:, None] / np.float32(sharp)
     x = (np.arange(w, dtype=np.float32) + 0.5 - w / 2) / np.float32(sharp)
     dice = _dice(seed, index[:, None])
@@ -456,6 +460,13 @@ def draw_shapes(
     canvas += dice(0, 0.1)[:, None] * _grain((seed, -1, index[:, None, None]), size)
     images = (np.clip(canvas, 0, 1) * 255 + 0.5).astype(np.uint8).transpose(0, 2, 3, 1)
     return torch.from_numpy(np.ascontiguousarray(images)), torch.from_numpy(distance < 0)
+
+
+def _hw(size, low=1):
+    "(height, width) of a size given as one number or as two."
+    size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
+    if len(size) != 2: raise refuse("size", size, "one number, or (height, width)")
+    return tuple(check_number("size", s, low=low, high=2**14, integer=True) for s in size)
 
 
 def _grain(keys, size):
@@ -489,13 +500,6 @@ def _shapes(name, first, n, size, seed):
     for i in torch.arange(n).split(max(1, 2**17 // (size[0] * size[1]))):
         images[i], masks[i] = draw_shapes(labels[i], first + i, size, seed)
     return ImageData(images, labels, tuple(SHAPES), masks=masks, name=name)
-
-
-def _hw(size, low=1):
-    "(height, width) of a size given as one number or as two."
-    size = tuple(size) if isinstance(size, (tuple, list)) else (size, size)
-    if len(size) != 2: raise refuse("size", size, "one number, or (height, width)")
-    return tuple(check_number("size", s, low=low, high=2**14, integer=True) for s in size)
 
 # %% ../nbs/01_data.ipynb #43906991
 def show_classes(
@@ -806,6 +810,8 @@ def _stratified(labels, n, seed):
 # %% ../nbs/01_data.ipynb #6fcfb0ae
 def _halve(data, test, seed, why):
     "Train and test from one split, stratified."
+    if len(data) < 2:
+        raise refuse("data", f"{len(data)} image", "two at least, to train on and to test on")
     part = torch.zeros(len(data), dtype=torch.bool)
     part[_stratified(data.labels, max(1, round(test * len(data))), seed)] = True
     train, held = data.subset(~part), data.subset(part)
@@ -1112,8 +1118,13 @@ def near_duplicates(
     similarity: float = 0.98,  # correlation from which on two count as nearly the same, in (0, 1]
     most: int = 10_000,  # at most so many pairs
 ) -> list:  # of (i, j, correlation) with i < j, the most similar first
-    "All pairs of thumbnails that are the same up to contrast and brightness."
-    x = _unit(torch.as_tensor(np.asarray(thumbnails)).float().reshape(-1, 256))
+    """All pairs of thumbnails that are the same up to contrast and brightness.
+    Raises `EvaError` for thumbnails of another kind, and for a similarity that is none."""
+    check_number("similarity", similarity, 0, 1, open_low=True)
+    greys = torch.as_tensor(np.asarray(thumbnails))
+    if greys.dtype != torch.uint8 or greys.shape[1:] != (16, 16):
+        raise refuse("thumbnails", _describe(greys), "uint8 [N, 16, 16] greys")
+    x = _unit(greys.float().reshape(-1, 256))
     pairs = torch.empty(3, 0, dtype=torch.float64)
     for first in range(0, len(x), 512):
         r = (x[first:first + 512] @ x[first:].T).triu(1)
@@ -1232,7 +1243,7 @@ def audit_data(
     names = [(split, c, _shown(f)) for split, c, f in listing.files]
     files = pd.DataFrame(names, columns=["split", "class", "path"])
     unique = np.flatnonzero((about.error == "") & ~about.digest.duplicated()) if near else []
-    thumbnails = np.array([about.thumbnail[k] for k in unique], np.uint8)
+    thumbnails = np.array([about.thumbnail[k] for k in unique], np.uint8).reshape(-1, 16, 16)
     pairs = [(unique[i], unique[j], r) for i, j, r in near_duplicates(thumbnails)]
     pairs = pd.DataFrame(pairs, columns=["a", "b", "similarity"]).astype(dict(a=int, b=int))
     return Audit(listing, files.join(about.drop(columns="thumbnail")), pairs)

@@ -63,9 +63,10 @@ def smooth(
 
 # %% ../nbs/05_lr_finder.ipynb #961f19fd
 def noise_level(
-    losses: ArrayLike,  # float [n ≥ 2], in the order of the sweep
-) -> float:  # standard deviation of a single loss around the curve, ≥ 0
+    losses: ArrayLike,  # float [n], in the order of the sweep
+) -> float:  # standard deviation of a single loss around the curve, ≥ 0; of one loss 0
     "How much a loss jumps from batch to batch: a robust estimate from neighbouring differences."
+    if len(losses) < 2: return 0.0
     return float(1.4826 * np.median(np.abs(np.diff(losses))) / math.sqrt(2))
 
 
@@ -80,13 +81,14 @@ def cap_losses(
 # %% ../nbs/05_lr_finder.ipynb #f02a86e7
 def _steepest(lrs, curves) -> np.ndarray:
     "Index of the steepest fall before the floor, for each column of `curves` [n, k]."
+    if len(lrs) == 1: return np.zeros(curves.shape[1], int)
     slopes = np.gradient(curves, np.log10(lrs), axis=0)
     after = np.arange(len(lrs))[:, None] > curves.argmin(0)
     return np.where(after, np.inf, slopes).argmin(0)
 
 
 def steepest(
-    lrs: ArrayLike,  # float [n ≥ 2], rising, > 0
+    lrs: ArrayLike,  # float [n], rising, > 0
     smoothed: ArrayLike,  # float [n], losses after `smooth`
 ) -> float:  # one of `lrs`
     "The rate at which the loss falls fastest per power of ten, before its floor."
@@ -622,7 +624,7 @@ def lr_find(
     epochs: float | None = None,  # length of a sweep in epochs, > 0, in place of steps
     accumulate: int = 1,  # batches averaged in one optimizer step, ≥ 1
     scaler: torch.amp.GradScaler | None = None,  # yours, put back; None: one where needed
-    valid_loader: Iterable | None = None,  # measured after each step (slow, smooth); None: no
+    valid_loader: Iterable | None = None,  # measured after each step, put back; None: no
     metric: str = "loss",  # "loss" or "error": what is measured on valid_loader
     sweeps: int = 1,  # how many sweeps, each with another seed and order, ≥ 1
     seed: int | None = None,  # of the first sweep; None: from the generators' present state
@@ -647,7 +649,8 @@ def lr_find(
               mininterval=0.25, disable=not progress) as bar:
         for k in range(sweeps):
             with unchanged(model, optimizer, scaler), loader_kept(loader), \
-                 _flag_kept(optimizer), torch.enable_grad(), memory_kept(device):
+                 loader_kept(valid_loader), _flag_kept(optimizer), torch.enable_grad(), \
+                 memory_kept(device):
                 if k or seed is not None: set_seed((seed or 0) + k)
                 for own in _own_generators(loader) if k else (): own.manual_seed((seed or 0) + k)
                 model.train()

@@ -287,8 +287,9 @@ def _capturing(modules, keep):
 
 # %% ../nbs/03_models.ipynb #839eba7c
 def _pick_layers(model, layers):
-    "The modules called `layers` (None: the stages)."
+    "The modules called `layers` (None: the stages); one name is a list of one."
     if layers is None: return stages(model)
+    layers = [layers] if isinstance(layers, str) else list(layers)
     known = dict(unwrap(model).named_modules()) | stages(model)
     for name in layers:
         if name not in known: raise _no_layer(model, name, known)
@@ -314,6 +315,10 @@ def activations(
         if isinstance(output, torch.Tensor): seen[name] = output.detach().clone()
     with unchanged(model), _capturing(modules, keep), torch.no_grad():
         unwrap(model).train(train)(xb)
+    for name in modules if layers is not None else ():
+        if name not in seen:
+            raise refuse("layer", name, "a layer that is called and puts out a tensor",
+                         f"Such are {', '.join(stages(model))}.")
     return seen
 
 # %% ../nbs/03_models.ipynb #638a8d78
@@ -748,8 +753,8 @@ def layer_stats(
     train: bool = True,  # with batch statistics, as in training; False: with running averages
 ) -> pd.DataFrame:  # layer, kind, mean, std, zeros (share of exact zeros, 0 to 1), as executed
     "Mean, spread and zeros of each layer's output for one batch; the model stays bit-identical."
-    names = list(_computing(model) if layers is None else layers)
-    known = dict(unwrap(model).named_modules())
+    names = _computing(model) if layers is None else layers
+    known = _pick_layers(model, names)
     rows = [dict(layer=name, kind=type(known[name]).__name__, mean=out.float().mean().item(),
                  std=out.float().std().item(), zeros=(out == 0).float().mean().item())
             for name, out in activations(model, xb, names, train).items()]

@@ -8,7 +8,7 @@ __all__ = ['MONITORS', 'SCHEDULES', 'Schedule', 'constant', 'lr_curve', 'plot_sc
 
 # %% ../nbs/04_schedules.ipynb #ccda855e
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from io import BytesIO
@@ -17,6 +17,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from fastcore.basics import patch
+from numpy.typing import ArrayLike
 from torch.optim.lr_scheduler import ConstantLR, CyclicLR, LambdaLR, LinearLR
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, SequentialLR, StepLR
 
@@ -116,7 +117,7 @@ def lr_curve(
     epochs: int | None = None,  # how far, ≥ 1; None: the schedule's own length, or 10
     steps_per_epoch: int = 100,  # batches in an epoch, ≥ 1
     lr: float = 0.1,  # the rate of the optimizer that it is built on, > 0
-    metrics: Iterable[float] | None = None,  # what is monitored, per epoch; None: never better
+    metrics: ArrayLike | None = None,  # what is monitored, per epoch; None: never better
 ) -> dict[str, np.ndarray]:  # "epoch", "lr", "momentum": float64, one value per batch
     "The rate and momentum that each batch would be trained with, from the real scheduler."
     check_kind("schedule", schedule, Schedule, "a Schedule", "Try one_cycle(0.1, epochs=24).")
@@ -136,7 +137,7 @@ def plot_schedule(
     epochs: int | None = None,  # how far, ≥ 1; None: the schedule's own length, or 10
     steps_per_epoch: int = 100,  # batches in an epoch, ≥ 1
     lr: float = 0.1,  # the rate of the optimizer that it is built on, > 0
-    metrics: Iterable[float] | None = None,  # what is monitored, per epoch; None: never better
+    metrics: ArrayLike | None = None,  # what is monitored, per epoch; None: never better
     ax: plt.Axes | None = None,  # where to draw; None: a new figure
     label: str | None = None,  # for a legend, when several schedules share the axes
     color: str | None = None,  # of the line; None: the house style's
@@ -434,11 +435,17 @@ class _SideBySide:
         for k in ("by_batch", "by_metric"): getattr(self, k).load_state_dict(state[k])
 
 # %% ../nbs/04_schedules.ipynb #d13dda60
+class _WarmedUp(_SideBySide):
+    "A warm-up by batches, and a scheduler that sees no metric before the warm-up is over."
+    def step(self, metric=None):
+        warm = self.by_batch.last_epoch >= self.by_batch.total_iters
+        if metric is None or warm: super().step(metric)
+
 def _build_warmup(optimizer, steps, then, epochs, start):
     if isinstance(then, dict): then = Schedule.from_dict(then)
     after, n = then(optimizer, steps), max(round(epochs * steps), 1)
     rise = LinearLR(optimizer, start_factor=start, total_iters=n)
-    if then.monitor: return _SideBySide(rise, after)
+    if then.monitor: return _WarmedUp(rise, after)
     return SequentialLR(optimizer, [rise, after], milestones=[n])
 
 # %% ../nbs/04_schedules.ipynb #fea3f584
