@@ -57,7 +57,7 @@ def _eager():
 @contextmanager
 def untouched(
     model: nn.Module,  # any model
-) -> Iterator[None]:  # a context manager: eval mode, fp32, eager, gradients off
+) -> Iterator[nn.Module]:  # yields the model: eval mode, no autocast, eager, gradients off
     "Whatever is computed inside, model and generators are bit for bit as before afterwards."
     check_classifier(model)
     device = next((p.device.type for p in model.parameters()), "cpu")
@@ -167,7 +167,7 @@ def choose_layers(
     good = [isinstance(name, str) and name != "" and name in known for name in layers]
     if not good or not all(good):
         wrong = layers[good.index(False)] if good else layers
-        check_choice("layer", wrong, [*_candidates(model, xb), "or a part of these"])
+        check_choice("layer", wrong, _candidates(model, xb))  # or a part of these
     return list(dict.fromkeys(layers))
 
 def _candidates(model, xb):
@@ -650,9 +650,12 @@ def _finish(fig, axes, cams, layers, extra=""):
                        pad=0.01, ticks=[0, 1])
     bar.ax.set_yticklabels(["0", "max"], fontsize=7)
     bar.set_label("evidence, in each map", fontsize=7, labelpad=-8)
-    sizes = ", ".join(f"{n} {cams.signed[n].shape[1]}×{cams.signed[n].shape[2]}" for n in layers)
-    fig.supxlabel(f"{cams.method}: {sizes}, enlarged bilinearly to {cams.size[0]}×{cams.size[1]} "
-                  f"pixels{extra}", fontsize=7)
+    fine = cams.method == "guided_gradcam"  # has a value for each pixel, whatever the layer
+    sizes = ", ".join(n if fine else "{} {}×{}".format(n, *cams.signed[n].shape[1:])
+                      for n in layers)
+    how = "in the detail of" if fine else "enlarged bilinearly to"
+    fig.supxlabel(f"{cams.method}: {sizes}, {how} {cams.size[0]}×{cams.size[1]} pixels{extra}",
+                  fontsize=7)
     return axes
 
 _MANY = torch.Tensor, np.ndarray, list, tuple

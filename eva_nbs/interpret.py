@@ -10,7 +10,7 @@ __all__ = ['ORDERS', 'check_classifier', 'check_data', 'check_stats', 'normalize
            'plot_times_wrong', 'analyse', 'figures_of']
 
 # %% ../nbs/07_interpret.ipynb #0fec4538
-import json, warnings, weakref, zlib
+import json, re, warnings, weakref, zlib
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -160,10 +160,16 @@ def _checksum(tensors):
 
 _SETTINGS = bool, int, float, str, tuple, type(None)
 
+def _setting(value):
+    "An attribute of a layer as text, as far as it can be told from another one."
+    if torch.is_tensor(value): return f"{_checksum([value]):08x}"
+    if callable(value): return getattr(value, "__qualname__", type(value).__name__)
+    return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
+
 def _structure(model):
     "Names, layers, hooks and settings of a model: all that decides on its output but the numbers."
-    settings = [[(k, v) for k, v in vars(m).items() if isinstance(v, _SETTINGS) and k != "training"]
-                for m in model.modules()]
+    settings = [[(k, _setting(v)) for k, v in vars(m).items() if k != "training"
+                 and (isinstance(v, _SETTINGS) or not k.startswith("_"))] for m in model.modules()]
     hooks = [[*m._forward_pre_hooks, *m._forward_hooks] for m in model.modules()]
     return repr((model, *model.state_dict(), settings, hooks))
 
@@ -186,11 +192,12 @@ def _remembered(model, key, compute):
 def _logits(model, xb):
     "What the model says, asked in its own dtype; a batch that it cannot take is refused."
     like = next((p for p in model.parameters() if p.is_floating_point()), xb)
-    try: return model(xb.to(like.dtype)).float()
+    try: logits = model(xb.to(like.dtype))
     except RuntimeError as error:
         if out_of_memory(error): raise
         raise refuse("data", f"images that make a batch {list(xb.shape)}", "one that the model "
                      "can take", f"It says: {str(error)[:120]}") from error
+    return check_kind("model", logits, torch.Tensor, "a model that returns logits [N, C]").float()
 
 def _log_probs(model, data, stats, batch_size, precision):
     "Log-probabilities float32 `[N, C]` on the CPU, checked for shape and for NaN."
@@ -487,7 +494,7 @@ def plot_confusion(
 def confused_pairs(
     preds: Predictions,  # what the model said
     n: int = 10,  # how many pairs at most
-) -> pd.DataFrame:  # one, other, count, share (of the images of both classes, 0 to 1), there, back
+) -> pd.DataFrame:  # one, other, count, share (of both classes' images, 0 to 1), and each way
     "The pairs of classes mixed up most often, in both directions together, if at all."
     check_number("n", n, low=1, integer=True)
     counts, names, rows = confusion(preds).values, preds.classes, []
@@ -603,7 +610,7 @@ def plot_times_wrong(
 # %% ../nbs/07_interpret.ipynb #fcb3eaf5
 def analyse(
     preds: Predictions,  # what the model said
-    others: Iterable[Predictions] = (),  # `Predictions` of the same images by models of other seeds
+    others: list | tuple = (),  # `Predictions` of the same images by models of other seeds
     n: int = 25,  # rows of the tables of top losses and of confused pairs, at most
 ) -> dict:  # name → DataFrame
     "Every table of this notebook, for one model; with others, how far they agree."
@@ -635,8 +642,8 @@ def _worst(preds):
 def figures_of(
     preds: Predictions,  # what the model said
     data: ImageData,  # the `ImageData` it was said about
-    others: Iterable[Predictions] = (),  # `Predictions` of the same images by models of other seeds
-    n: int = 25,  # images in a gallery, at most
+    others: list | tuple = (),  # `Predictions` of the same images by models of other seeds
+    n: int = 25,  # images at most in a gallery that has no number in its name
     seed: int = 0,  # of the random gallery
 ) -> dict:  # name → function without arguments that draws and returns Axes, one or an array
     "Every figure of this notebook, to be drawn when it is wanted."

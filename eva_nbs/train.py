@@ -251,7 +251,8 @@ class Progress(Callback):
         self._bar.update(learner.batch - self._bar.n)
 
     def _tell_compile_time(self):
-        print(f"first batch, with compiling: {time.perf_counter() - self._first:.1f} s", flush=True)
+        seconds = time.perf_counter() - self._first
+        if self.show != "off": print(f"first batch, with compiling: {seconds:.1f} s", flush=True)
 
     def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         self._close()
@@ -315,11 +316,21 @@ class StopOnNaN(Callback):
         self._every, self._good = self.every or (1 if learner.device.type == "cpu" else 50), None
         self._keep(learner)
 
+    def before_epoch(self, learner: "Learner") -> None:  # the Learner that trains
+        self._rates = _rates_now(learner)
+
     def after_loss(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.batch % self._every and learner.batch + 1 < len(learner.loaders.train): return
         if not math.isfinite(learner.loss.item()): self._give_up(learner)
         if self._since >= self.keep_every: self._keep(learner)
         self._since += self._every
+
+    def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
+        row = {k: v for k, v in learner.history[-1].items() if k.endswith("_loss")}
+        bad = next((k for k, v in row.items() if not math.isfinite(v)), None)
+        if len(row) == 1 and not all(v.isfinite().all() for v in _all_weights(learner)):
+            bad = "weights"  # which nobody has scored
+        if bad: self._give_up_after(learner, bad, row.get(bad, math.nan))
 
     @torch.no_grad()
     def _keep(self, learner):
@@ -330,17 +341,32 @@ class StopOnNaN(Callback):
     @torch.no_grad()
     def _give_up(self, learner):
         losses = _numbers([*learner._sums["loss"], learner.loss.detach()])
-        first = next(i for i, v in enumerate(losses) if not math.isfinite(v))
-        batch = learner.batch + 2 - len(losses) + first
-        where, rate = first_bad_layer(learner), learner.optimizer.param_groups[0]["lr"]
+        late = len(losses) - 1 - next(i for i, v in enumerate(losses) if not math.isfinite(v))
+        where = "First: " + first_bad_layer(learner) if not late else (
+            f"Noticed {late} batches later; StopOnNaN(every=1) names the layer where it begins")
+        rates = [*learner.history._steps["lr"], learner.optimizer.param_groups[0]["lr"]]
+        self._put_back(learner)
+        _forget_batches(learner, late), _rates_back(learner, *self._rates)
+        raise Diverged(
+            f"loss: received {losses[-1 - late]} in epoch {learner.epoch + 1}, batch "
+            f"{learner.batch + 1}, lr {float(rates[-1 - late]):.3g}; allowed: finite losses. "
+            f"{where}. {_back_again(learner)}")
+
+    def _give_up_after(self, learner, name, value):
+        self._put_back(learner)
+        raise Diverged(f"{name}: received {value} after epoch {learner.epoch}; allowed: finite "
+                       f"figures. The last steps did it. {_back_again(learner)}")
+
+    @torch.no_grad()
+    def _put_back(self, learner):
         for v, good in zip(_all_weights(learner), self._good): v.copy_(good)
         learner.optimizer.state.clear()
-        _forget_batches(learner, len(losses) - 1 - first)
-        raise Diverged(
-            f"loss: received {losses[-1]} in epoch {learner.epoch + 1}, batch {batch}, "
-            f"lr {rate:.3g}; allowed: finite losses. First: {where}. The last good weights are "
-            "back in place. Try a lower rate, a warm-up, or GradClip(1.0)"
-            + ("." if learner.precision.name == "fp32" else ", or precision='fp32'."))
+
+def _back_again(learner):
+    "What there is to say and to try after a divergence."
+    precise = "." if learner.precision.name == "fp32" else ", or precision='fp32'."
+    return ("The last good weights are back in place. Try a lower rate, a warm-up, or "
+            f"GradClip(1.0){precise}")
 
 # %% ../nbs/06_train.ipynb #6c4abf52
 def _all_weights(learner):
@@ -356,6 +382,24 @@ def _forget_batches(learner, n):
         noted = learner.history._steps[name]
         del noted[len(noted) - n:]
     learner._settled, learner.batch = min(learner._settled, left), learner.batch - n
+
+def _plain_state(scheduler):
+    "A scheduler's state without the functions that some of them put into it."
+    return {k: v for k, v in scheduler.state_dict().items() if not callable(v)}
+
+def _rates_now(learner):
+    "The state of the scheduler, that of the optimizer's groups, and the batch they stand at."
+    groups = [{k: copy.deepcopy(v) for k, v in group.items() if k != "params"}
+              for group in learner.optimizer.param_groups]
+    return copy.deepcopy(_plain_state(learner.scheduler)), groups, learner.batch
+
+def _rates_back(learner, state, groups, batch):
+    "Scheduler and groups as they were at `batch` of this epoch, and on to where we stand now."
+    with _tensors_stay(learner.optimizer):
+        for group, before in zip(learner.optimizer.param_groups, groups): group.update(before)
+        learner.scheduler.load_state_dict(copy.deepcopy(state))
+    steps = learner.batch // learner.accumulate - batch // learner.accumulate
+    for _ in range(steps if learner.schedule.interval == "step" else 0): learner.scheduler.step()
 
 # %% ../nbs/06_train.ipynb #1630ca63
 def _tensors(output):
@@ -374,8 +418,8 @@ def first_bad_layer(
     weight = next((k for k, p in learner.model.named_parameters() if not finite(p)), None)
     found = []
     look = lambda name: lambda *call: found.append(name) if not finite(call[-1]) else None
-    hooks = [m.register_forward_hook(look(f"{n} ({type(m).__name__})")) for n,
-             m in learner.model.named_modules() if not [*m.children()]]
+    hooks = [m.register_forward_hook(look(f"{n or 'the net itself'} ({type(m).__name__})"))
+             for n, m in learner.model.named_modules()]
     try:
         with keep_rng(), keep_buffers(learner.model), torch.no_grad(), \
              learner.precision.autocast(): learner.model(learner.xb)
@@ -400,7 +444,7 @@ class Learner:
         compile: bool | str = "auto",  # auto (False, by measurement), bool or a torch.compile mode
         seed: int = 0,  # of dropout and whatever else draws random numbers in training
         deterministic: bool = False,  # True: refuse operations whose result varies from run to run
-        score_test: str = "end",  # "end": once; "epoch": each epoch, to draw (never to choose)
+        score_test: str = "end",  # "end" of each fit, or each "epoch", to draw (never to choose)
     ):
         "Raises `EvaError` for parts that do not fit, and for callbacks of another learner."
         callbacks = _listed(callbacks)
@@ -657,7 +701,7 @@ def _record(self: Learner):
     sums["correct"].append((self.logits.detach().argmax(1) == labels).sum())
     sums["n"].append(len(labels))
     steps["lr"].append(_unread(group["lr"]))
-    steps["momentum"].append(group["momentum"] if "momentum" in group else group["betas"][0])
+    steps["momentum"].append(group.get("momentum", group.get("betas", (math.nan,))[0]))
     if stepped and self.schedule.interval == "step": self.scheduler.step()
     self.batch, self._in_step = self.batch + 1, not stepped
 
@@ -706,11 +750,7 @@ def _parts_to_score(self: Learner):
 @patch
 def _move_schedule(self: Learner, row):
     "The step of a schedule that comes after an epoch."
-    if self.schedule.monitor in row: self.scheduler.step(row[self.schedule.monitor])
-    elif self.schedule.monitor:
-        figures = ", ".join(k for k in row if k.endswith(("_loss", "_accuracy")))
-        watched = f"monitor={self.schedule.monitor!r}"
-        raise refuse(f"schedule {self.schedule.name}", watched, figures, "Watch one of these.")
+    if self.schedule.monitor: self.scheduler.step(row[self.schedule.monitor])
     elif self.schedule.interval == "epoch": self.scheduler.step()
 
 # %% ../nbs/06_train.ipynb #fd32a2bc
@@ -830,10 +870,13 @@ def _check_trainable(learner):
                       "were unfrozen since, make a new Learner.", stacklevel=4)
 
 def _check_monitor(who, monitor, loaders):
-    "Refuse to watch a figure that no epoch will have: before it is trained, not after."
-    if not (monitor or "").startswith("valid") or loaders.valid is not None: return
-    raise refuse(who, f"monitor={monitor!r}", "train_loss, train_accuracy",
-                 "Cut a validation part from the training set with split_valid.")
+    "Refuse to watch what no epoch will have, or the test set: before it is trained, not after."
+    parts = ("train",) if loaders.valid is None else ("train", "valid")
+    known = [f"{part}_{figure}" for part in parts for figure in ("loss", "accuracy")]
+    if monitor in (None, *known): return
+    do = "Cut a validation part from the training set with split_valid."
+    raise refuse(who, f"monitor={monitor!r}", ", ".join(known),
+                 do if str(monitor).startswith("valid") else "")
 
 # %% ../nbs/06_train.ipynb #a5c4ac3c
 @patch
@@ -1109,8 +1152,12 @@ def check_weights(
 # %% ../nbs/06_train.ipynb #e49620d2
 @patch
 def state_dict(self: Learner) -> dict:  # plain values and tensors only
-    """All that decides how training goes on. Take it between batches, in every process.
-    As everywhere in torch, its tensors are the live ones: clone what must not change."""
+    """All that decides how training goes on. Take it between steps, in every process (where
+    gradients are accumulated, not between the batches of a step: a half-made gradient is no part
+    of it). As everywhere in torch, its tensors are the live ones: clone what must not change."""
+    if self._in_step and self._started is not None:
+        raise refuse("state_dict", "a learner in the middle of a step", "one between two steps",
+                     "Ask in after_batch, where a step is done.")
     self._settle()
     rng, *others = self._all_generators()
     return _plain(dict(
@@ -1135,9 +1182,6 @@ def _plain(value):
     if not isinstance(value, dict) or all(map(torch.is_tensor, value.values())): return value
     return {_plain(k): _plain(v) for k, v in value.items()}
 
-def _plain_state(scheduler):
-    "A scheduler's state without the functions that some of them put into it."
-    return {k: v for k, v in scheduler.state_dict().items() if not callable(v)}
 
 # %% ../nbs/06_train.ipynb #ef19cc85
 @patch
@@ -1382,7 +1426,8 @@ class _Writer(Callback):
 # %% ../nbs/06_train.ipynb #a4681221
 class Checkpoint(_Writer):
     "Keep last.ckpt (to go on from) and best.safetensors (to use) in a folder."
-    order, state, _mine = 90, ("best",), False  # _mine: what lies in the folder is of this run
+    order, state = 90, ("best",)
+    _mine = _resumed = False  # whether the folder has a file of this run; whether it is to be seen
 
     def __init__(
         self,
@@ -1406,7 +1451,9 @@ class Checkpoint(_Writer):
         self._saved_at, self._due = time.monotonic(), False
         if learner.rank: return
         self._try(self._tidy)
-        if learner.epoch == learner.batch == 0 and not self._mine: self._try(self._move_aside)
+        begins = learner.epoch == learner.batch == 0 and not self._mine
+        if begins or self._resumed and not self._holds(learner): self._try(self._move_aside)
+        self._resumed = False
 
     def after_batch(self, learner: "Learner") -> None:  # the Learner that trains
         done = len(learner.history._steps["lr"])
@@ -1427,7 +1474,7 @@ class Checkpoint(_Writer):
 
     def load_state_dict(self, state: dict) -> None:  # what `state_dict` returned
         super().load_state_dict(state)
-        self._mine = True
+        self._mine = self._resumed = True
 
 # %% ../nbs/06_train.ipynb #27ac21a1
 @patch
@@ -1443,7 +1490,8 @@ def save_last(
 # %% ../nbs/06_train.ipynb #aeb11d6a
 def _better(value, best, threshold=0.0):
     "Whether a figure is lower than the best so far; one that is no number never is."
-    return best is None or not math.isfinite(best) or value < best - threshold
+    return math.isfinite(value) and (
+        best is None or not math.isfinite(best) or value < best - threshold)
 
 def _silent(learner):
     return any(isinstance(c, Progress) and c.show == "off" for c in learner.callbacks)
@@ -1470,22 +1518,33 @@ def _save_best(self: Checkpoint, learner):
     print(f"  {name} {verb} ({before:.4f} → {value:.4f}), saved", flush=True)
 
 # %% ../nbs/06_train.ipynb #1d2bbb19
+_KEPT = ("last.ckpt", "last.prev.ckpt", "best.safetensors")
+
 @patch
 def _tidy(self: Checkpoint):
     "Remove what a kill in the middle of writing has left."
     for left in self.folder.glob(".*.tmp"): left.unlink(missing_ok=True)
 
 @patch
+def _holds(self: Checkpoint, learner):
+    "Whether what lies in the folder is of this run, or nothing lies there."
+    there = [os.path.exists(self.folder / name) for name in _KEPT]
+    if not any(there[:2]): return not any(there)
+    try: state = read_checkpoint(self.folder / _KEPT[there.index(True)])
+    except EvaError: return False
+    same = [a["train_loss"] == b["train_loss"] for a, b in zip(state["rows"], learner.history)]
+    return all(same) and (state["seed"], state["data"]) == (learner.seed, _data_dict(learner))
+
+@patch
 def _move_aside(self: Checkpoint):
     "Keep what another run has left in the folder, in a folder of its own."
-    found = [p for n in ("last.ckpt", "last.prev.ckpt", "best.safetensors")
-             if os.path.exists(p := self.folder / n)]
+    found = [p for n in _KEPT if os.path.exists(p := self.folder / n)]
     if not found: return
     aside = _unused(self.folder / "other")
     aside.mkdir()
     for path in found: path.replace(aside / path.name)
-    warnings.warn(f"Checkpoint: {self.folder} held another run, and this one begins anew; "
-                  f"the other's files are now in {aside.name}.", stacklevel=6)
+    warnings.warn(f"Checkpoint: {self.folder} held another run; its files are now in "
+                  f"{aside.name}.", stacklevel=6)
 
 # %% ../nbs/06_train.ipynb #59f2bb91
 class EarlyStop(Callback):
@@ -1494,7 +1553,7 @@ class EarlyStop(Callback):
 
     def __init__(
         self,
-        patience: int = 5,  # epochs without improvement that are let pass, at least 1
+        patience: int = 5,  # stop after so many epochs in a row without improvement, at least 1
         monitor: str = "valid_loss",  # a figure of the rows; not of the test set
         threshold: float = 0.0,  # an improvement must be larger than this, at least 0
     ):
@@ -1592,10 +1651,11 @@ class GradAccumulate(Callback):
 
 # %% ../nbs/06_train.ipynb #c50e582d
 class EMA(Callback):
-    "Score and save an exponential moving average of weights and buffers (PyTorch's AveragedModel)."
+    """Score and save an exponential moving average of weights and buffers (torch's AveragedModel),
+    short at first, as TensorFlow's ExponentialMovingAverage is when it is told the steps."""
     def __init__(
         self,
-        decay: float = 0.999,  # share of the average that stays at each step, in [0, 1)
+        decay: float = 0.999,  # share that stays, in [0, 1); after n steps at most (1+n)/(10+n)
     ):
         self.decay = _below_one("decay", decay)
 

@@ -37,7 +37,8 @@ from .augment import Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, draw_sam
 from .core import (COLORS, EvaError, check_choice, check_kind, check_number, new_axes,
                           plain_text, refuse)
 from .data import ChannelStats, ImageData, channel_stats
-from .gradcam import METHODS, WEIGHTS, choose_layers, grad_cam, panel, stage_layers
+from .gradcam import (METHODS, WEIGHTS, as_input, choose_layers, grad_cam, panel,
+                             stage_layers)
 from .interpret import (ORDERS, Predictions, captions, check_classifier, check_data,
                                check_predictions, check_stats, mistakes, normalized, predict)
 from .lr_finder import LRFind
@@ -197,7 +198,8 @@ def _tiles_box(w, n, side=44):
         button.add_class(mark)
         button.on_click(lambda _, k=k: setattr(box, "value", k))
     def _show(images, texts):
-        rules = [_tile_style(m, x, k == box.value) for k, (m, x) in enumerate(zip(marks, images))]
+        chosen = min(box.value, len(images) - 1)
+        rules = [_tile_style(m, x, k == chosen) for k, (m, x) in enumerate(zip(marks, images))]
         style.value = f"<style>{''.join(rules)}</style>"
         for k, button in enumerate(buttons):
             button.layout.display = None if k < len(images) else "none"
@@ -620,8 +622,7 @@ def _copy(model):
 
 def _probabilities(model, xb):
     "Class probabilities float32 [C] of one image."
-    device = next(model.parameters()).device
-    with torch.no_grad(): return model(xb.to(device)).float().softmax(1)[0].cpu()
+    with torch.no_grad(): return model(as_input(model, xb)).float().softmax(1)[0].cpu()
 
 # %% ../nbs/09_widgets.ipynb #d67b702d
 def _bars(figure, place, probs, classes, actual, marked=None, most=8):
@@ -780,12 +781,14 @@ class TrainingDashboard(Callback):
 
     def after_fit(self, learner: Learner) -> None:  # the Learner that trains
         self._running, torn = False, learner._in_step
-        kept = [c.folder for c in learner.callbacks if isinstance(c, Checkpoint) and not torn]
-        if learner._anyone(self._pressed or learner.interrupted) and not (kept or torn):
+        savers = [c for c in learner.callbacks if isinstance(c, Checkpoint) and not torn]
+        kept = [c.folder for c in savers if not c._warned]
+        asked = learner._anyone(self._pressed or learner.interrupted)
+        if learner._anyone(len(kept) < max(1, len(savers))) and asked and not torn:
             state = learner.state_dict()  # which every process must ask for
-            if not learner.rank: kept = self._save(state)
+            if not learner.rank: kept += self._save(state)
         if learner.rank: return
-        self._message = self._farewell(learner, kept)
+        self._message = self._farewell(learner, kept, asked)
         self._refresh()
         if self._widget is None and _in_kernel() and not _somebody_there(): _display(self)
 
@@ -826,14 +829,14 @@ def _status(self: TrainingDashboard):
             f"{self._speed:,.0f} img/s · {_clock(spent)} gone, about {_clock(left)} to go")
 
 @patch
-def _farewell(self: TrainingDashboard, learner, kept):
+def _farewell(self: TrainingDashboard, learner, kept, asked):
     "What there is to say at the end."
     where = f"after epoch {learner.epoch}"
     if learner.batch: where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}"
     if not learner.stopping and learner.epoch < learner.until: return f"broken off {where}"
     if not learner.stopping: return f"finished: {learner.epoch} epoch{'s' * (learner.epoch != 1)}"
-    saved = f"; saved in {kept[0]}; learner.fit() goes on" if kept else ""
-    return f"stopped {where}: {learner.stopping}{saved}"
+    saved = f"; saved in {kept[0]}" if kept else ""
+    return f"stopped {where}: {learner.stopping}{saved}{'; learner.fit() goes on' * bool(asked)}"
 
 # %% ../nbs/09_widgets.ipynb #01b8faf1
 @patch
