@@ -252,8 +252,9 @@ def adapted(
     if epochs is not None:
         changes["epochs"] = check_number("epochs", epochs, low=1, high=10**5, integer=True)
         if "peak_epoch" in self.schedule_options and "schedule_options" not in changes:
-            peak = dict(peak_epoch=self.schedule_options["peak_epoch"] * epochs / self.epochs)
-            changes["schedule_options"] = self.schedule_options | peak
+            peak = check_number("peak_epoch", self.schedule_options["peak_epoch"], 0)
+            moved = dict(peak_epoch=peak * epochs / self.epochs)
+            changes["schedule_options"] = self.schedule_options | moved
     return dataclasses.replace(self, **changes)
 
 def _fraction(lr_max): return check_number("lr_max", lr_max, low=0, open_low=True) / 25
@@ -288,6 +289,7 @@ def make_schedule(
     "The schedule between two rates."
     two = "lr_max" in signature(SCHEDULES[self.schedule]).parameters
     rates = dict(lr_min=lr_min, lr_max=lr_max) if two else dict(lr=lr_max)
+    if self.schedule == "cosine": rates["lr_min"] = lr_min  # a plateau's is a floor, not an end
     return SCHEDULES[self.schedule](**rates, epochs=self.epochs, **self.schedule_options)
 
 # %% ../nbs/10_experiments.ipynb #c98478f2

@@ -284,8 +284,8 @@ def _add(path, results):
     data = sorted({r.data for r in kept.values()})
     if len(data) > 1: raise refuse("runs", ", ".join(data), f"one data set in {path}")
     plain = [asdict(r) for _, r in sorted(kept.items())]
-    recipe = [r.pop("recipe") for r in plain][-1]
-    write_json(path, dict(recipe=recipe, results=plain))
+    for r in plain: del r["recipe"]  # one for all, in today's words
+    write_json(path, dict(recipe=RECIPES[path.stem].to_dict(), results=plain))
     return path
 
 # %% ../nbs/11_results.ipynb #b1ca296c
