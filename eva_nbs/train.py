@@ -328,8 +328,9 @@ class StopOnNaN(Callback):
     def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         row = {k: v for k, v in learner.history[-1].items() if k.endswith("_loss")}
         bad = next((k for k, v in row.items() if not math.isfinite(v)), None)
-        if len(row) == 1 and not all(v.isfinite().all() for v in _all_weights(learner)):
-            bad = "weights"  # which nobody has scored
+        if len(row) == 1:  # nobody has scored the weights
+            sound = torch.stack([v.isfinite().all() for v in _all_weights(learner)]).all()
+            bad = bad if sound else "weights"
         if bad: self._give_up_after(learner, bad, row.get(bad, math.nan))
 
     @torch.no_grad()
