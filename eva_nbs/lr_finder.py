@@ -11,7 +11,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -285,6 +285,13 @@ def _limits(losses, smoothed):
     room = max(high - low, 1e-9)
     return low - 0.2 * room, high + 0.6 * room
 
+def _mark_rules(ax, rules):
+    "A dotted line with its name at the rate of each rule."
+    for k, (rule, lr) in enumerate(rules.items()):
+        ax.axvline(lr, ls=":", color=COLORS["muted"])
+        ax.text(lr, 0.1 + 0.07 * k, f"{rule.replace('_', ' ')} ", fontsize=8, ha="right",
+                transform=ax.get_xaxis_transform())
+
 
 @patch
 def plot(
@@ -303,10 +310,7 @@ def plot(
             label="80 % of readings with other noise")
     ax.plot(self.suggestion, y, "o", color=COLORS["test"],
             label=f"suggestion {self.suggestion:.2g} (confidence: {self.confidence})")
-    for k, (rule, lr) in enumerate(self.rules.items() if compare else ()):
-        ax.axvline(lr, ls=":", color=COLORS["muted"])
-        ax.text(lr, 0.1 + 0.07 * k, f"{rule.replace('_', ' ')} ", fontsize=8, ha="right",
-                transform=ax.get_xaxis_transform())
+    if compare: _mark_rules(ax, self.rules)
     bottom, top = _limits(self.losses, self.smoothed)
     beyond = int((self.runs > top).sum())
     ax.set(xscale="log", ylim=(bottom, top), xlabel="learning rate", ylabel=self.curve)
@@ -502,33 +506,46 @@ def _shared(figures, model):
     return figures / torch.distributed.get_world_size()
 
 
-def _sweep(step, optimizer, lrs, rule: StopRule, every: int, bar):
-    "Run steps at rising rates until the rule says stop: figures [n, 1 or 2] and the reason."
-    waiting, rows, why, shares = [], [], None, group_shares(optimizer)
+@dataclass
+class _Figures:
+    "What the steps return waits on the device, and is read `every` so many at a time."
+    model: torch.nn.Module
+    rule: StopRule
+    every: int
+    waiting: list = field(default_factory=list)  # tensors [1 or 2]
+    rows: list = field(default_factory=list)  # what was read, but for non-finite losses
 
-    def look():
-        figures = _shared(torch.stack(waiting), step.model).tolist() if waiting else ()
-        waiting.clear()
-        for row in figures:
-            reason = rule.see(row[0])
-            if not (reason or "").startswith("non-finite"): rows.append(row)
+    def add(self, figures):  # float tensor [1 or 2]; its turn may come later
+        self.waiting.append(figures)
+        return self.look() if len(self.waiting) == self.every else None
+
+    def look(self):
+        "Read what is waiting; the reason to stop, or None."
+        read = _shared(torch.stack(self.waiting), self.model).tolist() if self.waiting else ()
+        self.waiting.clear()
+        for row in read:
+            reason = self.rule.see(row[0])
+            if not (reason or "").startswith("non-finite"): self.rows.append(row)
             if reason: return reason
 
+
+def _sweep(step, optimizer, lrs, rule: StopRule, every: int, bar):
+    "Run steps at rising rates until the rule says stop: figures [n, 1 or 2] and the reason."
+    figures, why, shares = _Figures(step.model, rule, every), None, group_shares(optimizer)
+    so_far = lambda: f"after {len(figures.rows)} of {len(lrs)} steps"
     try:
         for lr in lrs:
             _set_rates(optimizer, float(lr), shares)
-            waiting.append(step())
+            why = figures.add(step())
             bar.update()
-            if len(waiting) == every:
-                why = look()
-                if why: break
-    except StopIteration: why = look() or f"data ended: after {len(rows)} of {len(lrs)} steps"
-    except KeyboardInterrupt: why = look() or f"interrupted: after {len(rows)} of {len(lrs)} steps"
+            if why: break
+    except StopIteration: why = figures.look() or f"data ended: {so_far()}"
+    except KeyboardInterrupt: why = figures.look() or f"interrupted: {so_far()}"
     except Exception:
-        why = look()
+        why = figures.look()
         if not why: raise
-    else: why = why or look() or f"finished: {len(rows)} steps"
-    return np.array(rows), why
+    else: why = why or figures.look() or f"finished: {len(figures.rows)} steps"
+    return np.array(figures.rows), why
 
 # %% ../nbs/05_lr_finder.ipynb #37ac29a7
 @contextmanager
@@ -539,6 +556,13 @@ def _flag_kept(optimizer, name: str = "_opt_called"):
     finally:
         if known: setattr(optimizer, name, value)
         else: vars(optimizer).pop(name, None)
+
+@contextmanager
+def _all_kept(model, optimizer, scaler, loaders, device):
+    "Inside, a net can be trained; afterwards nothing of it is left."
+    with unchanged(model, optimizer, scaler), loader_kept(loaders[0]), loader_kept(loaders[1]), \
+         _flag_kept(optimizer), memory_kept(device), torch.enable_grad(), \
+         fits_memory("a batch", "Use a smaller batch_size."): yield
 
 # %% ../nbs/05_lr_finder.ipynb #74fb181e
 def _check_kinds(model, loss_func, optimizer, loader):
@@ -593,6 +617,23 @@ def _count_steps(steps, epochs, loader, accumulate):
     raise refuse("epochs", f"{epochs}, which makes {n} steps", f"{least:.2g} or more: 10 steps")
 
 # %% ../nbs/05_lr_finder.ipynb #b17d35b8
+def _begin_sweep(k, seed, model, loader):
+    "Each sweep has its own seed and order; the first may go on where the generators stand."
+    if k or seed is not None: set_seed((seed or 0) + k)
+    for own in _own_generators(loader) if k else (): own.manual_seed((seed or 0) + k)
+    model.train()
+
+def _repeat(sweep, n: int):
+    "Figures and ends of up to n sweeps; an interrupted one is the last."
+    runs, ends = [], []
+    for k in range(n):
+        figures, why = sweep(k)
+        ends.append(why)
+        interrupted = why.startswith("interrupted")
+        if not (interrupted and runs): runs.append(figures)  # whole sweeps are worth more
+        if interrupted: break
+    return runs, ends
+
 def _no_losses(why):
     "The error for a sweep that ended before its first loss."
     if why.startswith("interrupted"): return KeyboardInterrupt("before the first loss")
@@ -644,23 +685,14 @@ def lr_find(
     scaler = scaler or torch.amp.GradScaler(device.type, enabled=precision.scale)
     validate = None if valid_loader is None else lambda: evaluate_curve(
         model, loss_func, valid_loader, metric == "error", precision)
-    runs, ends = [], []
+    def _once(k, bar):
+        with _all_kept(model, optimizer, scaler, (loader, valid_loader), device):
+            _begin_sweep(k, seed, model, loader)
+            step = _Step(model, loss_func, optimizer, _endless(loader, device, 1000 * k),
+                         precision, scaler, accumulate, validate)
+            every = 1 if device.type == "cpu" else 10
+            return _sweep(step, optimizer, lrs, StopRule(stop_factor), every, bar)
     with tqdm(total=sweeps * len(lrs), desc="LR range test", delay=2, leave=False,
               mininterval=0.25, disable=not progress) as bar:
-        for k in range(sweeps):
-            with unchanged(model, optimizer, scaler), loader_kept(loader), \
-                 loader_kept(valid_loader), _flag_kept(optimizer), torch.enable_grad(), \
-                 memory_kept(device):
-                if k or seed is not None: set_seed((seed or 0) + k)
-                for own in _own_generators(loader) if k else (): own.manual_seed((seed or 0) + k)
-                model.train()
-                step = _Step(model, loss_func, optimizer, _endless(loader, device, 1000 * k),
-                             precision, scaler, accumulate, validate)
-                every = 1 if device.type == "cpu" else 10
-                with fits_memory("a batch", "Use a smaller batch_size."):
-                    figures, why = _sweep(step, optimizer, lrs, StopRule(stop_factor), every, bar)
-            ends.append(why)
-            interrupted = why.startswith("interrupted")
-            if not (interrupted and runs): runs.append(figures)  # whole sweeps are worth more
-            if interrupted: break
+        runs, ends = _repeat(lambda k: _once(k, bar), sweeps)
     return _read(lrs, runs, ends, metric, sigma)

@@ -456,22 +456,26 @@ class Learner:
         self.model = self.net = self.scored_model = model.to(self.device, memory_format=layout)
         self.loaders, self.schedule, self.seed = loaders, schedule, int(seed)
         self.loss_func = loss or cross_entropy
-        self.precision, self.compile = pick_precision(precision,
-                                                      self.device), _pick_compile(compile)
+        self.precision = pick_precision(precision, self.device)
+        self.compile = _pick_compile(compile)
         self.deterministic, self.score_test, self.accumulate = deterministic, score_test, 1
         self.make_optimizer = optimizer or sgd()
         self.optimizer = _is_optimizer(self.make_optimizer(self.model.parameters()))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scale)
-        self.history, self.scheduler = History(), None
-        self._sums, self._settled = _no_sums(), 0
-        self.epoch = self.batch = self.until = 0
-        self.interrupted, self.stopping, self._in_step = False, "", False
-        self._elapsed, self._started, self._hooks = 0.0, None, {}
-        self.rank, self.world = (dist.get_rank(),
-                                 dist.get_world_size()) if dist.is_initialized() else (0, 1)
+        self._not_begun()
+        alone = not dist.is_initialized()
+        self.rank, self.world = (0, 1) if alone else (dist.get_rank(), dist.get_world_size())
         self.callbacks = sorted([*_missing_defaults(callbacks), *callbacks], key=lambda c: c.order)
         for callback in self.callbacks: callback.attach(self)
         for callback in self.callbacks: callback._taken = _has_state(callback)
+
+    def _not_begun(self):
+        "Where a training stands before its first batch."
+        self.history, self.scheduler = History(), None
+        self.epoch = self.batch = self.until = 0
+        self.interrupted, self.stopping, self._in_step = False, "", False
+        self._sums, self._settled = _no_sums(), 0
+        self._elapsed, self._started, self._hooks = 0.0, None, {}
 
     def __repr__(self):
         return (f"Learner({type(self.model).__name__} on {self.device}, {self.precision.name}, "
@@ -997,25 +1001,30 @@ def _seconds_in_epoch(self: Learner):
 def _explain(learner, error):
     "The error to raise for `error`: the same, or one that says what to do."
     text = str(error)
-    if out_of_memory(error):
-        traceback.clear_frames(error.__traceback__)
-        size, parts = learner.loaders.train.batch_size, 2 * learner.accumulate
-        do = (f"Use batch_size={size // 2} with GradAccumulate({parts}): the same steps in half "
-              "the memory." if size > 1 else "Use a smaller net, or smaller images.")
-        return EvaError(f"memory: received a batch of {size} images that does not fit on "
-                        f"{learner.device}; allowed: what fits. {do}")
+    if out_of_memory(error): return _too_large(learner, error)
     if "does not have a deterministic implementation" in text:
         return refuse("deterministic", text.split()[0], "operations with a repeatable result",
                       "Replace it, or use deterministic=False.")
     if "more than 1 value per channel" in text:
         return refuse("batch", "a single image, in a net that normalises over the batch at 1×1",
                       "two images or more", "Use another batch_size, or drop_last=True.")
-    loss = getattr(learner, "loss", None)
+    return _unfit(*(getattr(learner, name, None) for name in ("loss", "logits", "yb"))) or error
+
+def _too_large(learner, error):
+    "The error for a batch that does not fit; what the step held is let go."
+    traceback.clear_frames(error.__traceback__)
+    size, parts = learner.loaders.train.batch_size, 2 * learner.accumulate
+    do = (f"Use batch_size={size // 2} with GradAccumulate({parts}): the same steps in half "
+          "the memory." if size > 1 else "Use a smaller net, or smaller images.")
+    return EvaError(f"memory: received a batch of {size} images that does not fit on "
+                    f"{learner.device}; allowed: what fits. {do}")
+
+def _unfit(loss, logits, labels):
+    "The error for a loss of many numbers, or logits that do not fit the labels; else None."
     if isinstance(loss, torch.Tensor) and loss.numel() != 1:
         return refuse("loss", f"one of shape {list(loss.shape)}", "a scalar",
                       "Average over the batch.")
-    logits, labels = getattr(learner, "logits", None), getattr(learner, "yb", None)
-    if logits is None or labels is None or not _misfit(logits, labels): return error
+    if logits is None or labels is None or not _misfit(logits, labels): return None
     classes = f"at least {labels.max() + 1}" if labels.ndim == 1 else labels.shape[1]
     return refuse("model", f"logits of shape {list(logits.shape)}",
                   f"one column per class: {classes}",

@@ -454,6 +454,12 @@ def _policy(policy, parts, values):
             ops[place] = replace(ops[place], **moved)
     return Policy(*ops.values())
 
+# %% ../nbs/09_widgets.ipynb #71f5ae2d
+def _in_words(figure, left, top, policy):
+    "The ops of a policy, one to a line, downwards from a point."
+    text = "\n".join(_code(str(op)) for op in policy.ops) or "(no ops)"
+    figure.text(left, top, text, fontsize=7, family="monospace", va="top", linespacing=1.5)
+
 # %% ../nbs/09_widgets.ipynb #c7a809ec
 def augment_explorer(
     data: ImageData,  # `ImageData`: the images to choose from
@@ -473,8 +479,7 @@ def augment_explorer(
         now = _policy(policy, parts, values)
         name = data.classes[data.labels[image]]
         _still(figure, [0.02, 0.44, 0.34, 0.48], data.images[image], name)
-        figure.text(0.02, 0.39, "\n".join(_code(str(op)) for op in now.ops) or "(no ops)",
-                    fontsize=7, family="monospace", va="top", linespacing=1.5)
+        _in_words(figure, 0.02, 0.39, now)
         sheet = _sheet(draw_samples(now, data, image, draws, stats, seed), round(draws**0.5))
         _still(figure, [0.39, 0.02, 0.60, 0.90], sheet, f"{draws} draws")
         return now
@@ -507,6 +512,14 @@ def _steps(epochs, points=400):
     "Batches per epoch that are enough for drawing."
     return max(4, points // epochs)
 
+# %% ../nbs/09_widgets.ipynb #e605d1fb
+def _range_test(ax, found, low, high):
+    "The curve with a range of your own, and a title that judges it: in red where it goes too far."
+    replace(found, lr_min=low, lr_max=high).plot(ax)
+    ax.minorticks_off()
+    colour = COLORS["test"] if high > found.lr_max * 1.01 else "black"
+    ax.set_title(_judge(found, low, high), fontsize=9, color=colour)
+
 # %% ../nbs/09_widgets.ipynb #e367f854
 def lr_explorer(
     found: LRFind,  # the `LRFind` of a range test
@@ -525,13 +538,8 @@ def lr_explorer(
         anneal=Pick(("linear", "cosine"), "linear"))
     def _draw(figure, range, epochs, peak_epoch, anneal):
         schedule = one_cycle(range[1], epochs, peak_epoch, range[0], anneal)
-        left = figure.add_axes([0.08, 0.15, 0.45, 0.74])
+        _range_test(figure.add_axes([0.08, 0.15, 0.45, 0.74]), found, *range)
         right = figure.add_axes([0.62, 0.15, 0.36, 0.74])
-        replace(found, lr_min=range[0], lr_max=range[1]).plot(left)
-        left.minorticks_off()
-        too_far = range[1] > found.lr_max * 1.01
-        colour = COLORS["test"] if too_far else "black"
-        left.set_title(_judge(found, *range), fontsize=9, color=colour)
         steps = _steps(epochs)
         plot_schedule(schedule, steps_per_epoch=steps, ax=right, color=COLORS["accent"])
         right.set_title("what it would train", fontsize=9)
@@ -688,12 +696,15 @@ def gradcam_explorer(
         _evidence_bar(figure, [0.37, 0.07, 0.19, 0.02])
         _bars(figure, [0.72, 0.08, 0.27, 0.80], probs, data.classes, actual, int(cams.classes[0]))
         return cams
+    return Explorer(_draw, _cam_controls(data, layers, methods), (8.2, 3.3), "activation map")
+
+def _cam_controls(data, layers, methods):
+    "Image, class, layer, method and opacity."
     targets = ("predicted", "actual", *data.classes)
-    controls = dict(
+    return dict(
         image=Slide(0, len(data) - 1, 0), target=Pick(targets, "predicted", "class"),
         layer=Pick(layers, layers[-1]), method=Pick(methods, methods[0]),
         opacity=Slide(0, 1, 0.5, 0.05))
-    return Explorer(_draw, controls, (8.2, 3.3), "activation map")
 
 # %% ../nbs/09_widgets.ipynb #353aadf3
 def _page(preds, n, order, actual, predicted, page, **_):
@@ -706,6 +717,25 @@ def _page(preds, n, order, actual, predicted, page, **_):
 def _say(figure, text):
     "A sentence in place of a picture."
     figure.text(0.5, 0.5, text, ha="center", va="center", fontsize=12, color=COLORS["muted"])
+
+# %% ../nbs/09_widgets.ipynb #9345971a
+def _two_maps(figure, data, preds, i, look, opacity):
+    "A mistake: the image, the maps for the class named and for the actual one, probabilities."
+    said, actual = int(preds.labels[i]), int(preds.targets[i])
+    image, title = data.images[i], f"image {i}: {data.classes[actual]}"
+    _still(figure, [0.01, 0.14, 0.21, 0.72], image, title)
+    for left, k in ((0.235, said), (0.46, actual)):
+        place, cams = [left, 0.14, 0.21, 0.72], look(k)
+        _map(figure, place, image, cams, cams.layers[-1], opacity, data.classes)
+    _bars(figure, [0.77, 0.10, 0.22, 0.76], preds.probs[i], data.classes, actual, said)
+
+def _mistake_controls(preds, classes, layers, n):
+    "Filters and page, the tile on view, layer and opacity of its maps."
+    names, pages = ("any", *classes), max(1, -(-len(preds.wrong) // n))
+    return dict(
+        order=Pick(ORDERS, ORDERS[0]), actual=Pick(names, "any"), predicted=Pick(names, "any"),
+        page=Slide(1, pages, 1), tile=Tiles(n),
+        layer=Pick(layers, layers[-1]), opacity=Slide(0, 1, 0.5, 0.05))
 
 # %% ../nbs/09_widgets.ipynb #f15fca63
 def mistakes_explorer(
@@ -720,29 +750,18 @@ def mistakes_explorer(
     model, preds = _copy(model), predict(model, data, stats) if preds is None else preds
     check_predictions(preds, data)
     batch = lambda i: normalized(data.images[i:i + 1], stats)
-    page_of = lambda **values: _page(preds, n, **values)
+    layers = tuple(stage_layers(model, batch(0)) or choose_layers(model, batch(0)))
     look = lru_cache(64)(lambda i, k, layer: grad_cam(model, batch(i), k, layer))
     def _gallery(**values):
-        which = page_of(**values)
+        which = _page(preds, n, **values)
         return data.images[which], captions(preds, which)
     def _draw(figure, tile, layer, opacity, **values):
-        which = page_of(**values).tolist()
+        which = _page(preds, n, **values).tolist()
         if not which: return _say(figure, "no such mistake")
         i = which[min(tile, len(which) - 1)]
-        said, actual = int(preds.labels[i]), int(preds.targets[i])
-        image, title = data.images[i], f"image {i}: {data.classes[actual]}"
-        _still(figure, [0.01, 0.14, 0.21, 0.72], image, title)
-        for left, k in ((0.235, said), (0.46, actual)):
-            place, cams = [left, 0.14, 0.21, 0.72], look(i, k, layer)
-            _map(figure, place, image, cams, layer, opacity, data.classes)
-        _bars(figure, [0.77, 0.10, 0.22, 0.76], preds.probs[i], data.classes, actual, said)
+        _two_maps(figure, data, preds, i, lambda k: look(i, k, layer), opacity)
         return i
-    layers = tuple(stage_layers(model, batch(0)) or choose_layers(model, batch(0)))
-    classes = ("any", *data.classes)
-    controls = dict(
-        order=Pick(ORDERS, ORDERS[0]), actual=Pick(classes, "any"), predicted=Pick(classes, "any"),
-        page=Slide(1, max(1, -(-len(preds.wrong) // n)), 1), tile=Tiles(n),
-        layer=Pick(layers, layers[-1]), opacity=Slide(0, 1, 0.5, 0.05))
+    controls = _mistake_controls(preds, data.classes, layers, n)
     return Explorer(_draw, controls, (8.6, 2.7), "mistakes", gallery=_gallery)
 
 # %% ../nbs/09_widgets.ipynb #a4cd6283
