@@ -472,10 +472,9 @@ def find_rates(
                  for f, asked in ((found.lr_min, r.lr_min), (found.lr_max, r.lr_max)))
 
 def _find_and_tell(learner, recipe):
-    steps, epochs = (recipe.find_options.get(key) for key in ("steps", "epochs"))
-    length = f"{epochs} epochs" if epochs else f"{steps or 100} steps"
-    print(f"LR range test: {length} of rising rate, to find the rates", flush=True)
-    found = _find(learner, recipe)
+    options = _find_options(recipe, len(learner.loaders.train))
+    print(f"LR range test: {options['steps']} steps of rising rate, to find the rates", flush=True)
+    found = _find(learner, options)
     if found.confidence == "none":
         raise refuse("lr_max", f"find, and nothing was found ({found.warning or found.reason})",
                      "a rate, or batches whose loss falls", "Set it, for example --lr_max 0.05.")
@@ -483,9 +482,17 @@ def _find_and_tell(learner, recipe):
           *filter(None, [found.warning]), sep="\n  ", flush=True)
     return found
 
-def _find(learner, recipe):
+def _find_options(recipe, batches: int):
+    "Options of the range test with its length in steps: 100, or more where epochs make more."
+    options = dict(steps=100) | recipe.find_options
+    if "epochs" in options:
+        epochs = check_number("epochs of find_options", options.pop("epochs"), 0, open_low=True)
+        options["steps"] = max(100, math.ceil(epochs * batches))
+    return options
+
+def _find(learner, options):
     "The recipe's range test; Ctrl-C ends it for good, since half a test misleads."
-    found = learner.lr_find(**dict(progress=sys.stderr.isatty()) | recipe.find_options)
+    found = learner.lr_find(**dict(progress=sys.stderr.isatty()) | options)
     if "interrupted" in found.stop_reason: raise KeyboardInterrupt("LR range test stopped")
     return found
 
