@@ -487,7 +487,7 @@ def _find_options(recipe, batches: int):
     options = dict(steps=100) | recipe.find_options
     if "epochs" in options:
         epochs = check_number("epochs of find_options", options.pop("epochs"), 0, open_low=True)
-        options["steps"] = max(100, math.ceil(epochs * batches))
+        options["steps"] = max(100, round(epochs * batches))
     return options
 
 def _find(learner, options):
@@ -1253,7 +1253,8 @@ def eva_lr_find(
     splits = load_data(data)
     if subset is not None:
         splits = dataclasses.replace(splits, train=take(splits.train, n=subset, seed=seed))
-    found = _find(adapted.make_learner(splits, seed), adapted)
+    learner = adapted.make_learner(splits, seed)
+    found = _find(learner, _find_options(adapted, len(learner.loaders.train)))
     _save(found.plot(), out)
     print(f"LRMIN {found.lr_min:.3g}  LRMAX {found.lr_max:.3g}  point {found.suggestion:.3g}")
     print(f"{found.reason}; confidence: {found.confidence}; stopped: {found.stop_reason}",
