@@ -219,7 +219,7 @@ def _like(y, x):
     "Float images `y` in the dtype of `x`: whole grey levels from 0 to 255, or as they are."
     return y.round_().clamp_(0, 255).to(torch.uint8) if x.dtype == torch.uint8 else y
 
-# %% ../nbs/02_augment.ipynb #3cd1bdda
+# %% ../nbs/02_augment.ipynb #845f4ed8
 def _noise(x, key):
     "Random bytes in the shape of `x` [B,H,W,3], a pure function of the whole number `key` [B]."
     place = torch.arange(x[0].numel(), device=x.device)
@@ -230,6 +230,7 @@ def _check_noise(op, frame):
     if op.fill == "noise" and frame.normalized:
         raise refuse("policy", f"{op} after Normalize", 'fill="noise" before Normalize only')
 
+# %% ../nbs/02_augment.ipynb #3cd1bdda
 @dataclass(frozen=True)
 class Cutout(Op):
     "Cover squares, each wholly inside the image, at random places."
@@ -311,6 +312,7 @@ class RandomErasing(Op):
         bits = _tall(rows) & _wide(_within(left, width, frame.size[1]))
         return _paint(x, bits, _noise(x, key) if self.fill == "noise" else frame.fill(self.fill))
 
+# %% ../nbs/02_augment.ipynb #20698016
 def _check_range(op, name, high):
     "Refuse what is not (low, high); make it a tuple, also where JSON made it a list."
     value = getattr(op, name)
@@ -324,7 +326,7 @@ def _whole_each(u, n):
     "As `_whole`, with a range [B] of its own for each image."
     return torch.minimum((u * n).long(), n - 1)
 
-# %% ../nbs/02_augment.ipynb #008228c8
+# %% ../nbs/02_augment.ipynb #32f03a86
 def _gray(x):
     "The grey value of each pixel, [B,H,W,1], in whole levels."
     return (x @ x.new_tensor([0.299, 0.587, 0.114])).round()[..., None]
@@ -346,6 +348,7 @@ _JITTER = (lambda x, f: (x * f).floor(),
            lambda x, f: x * f + (1 - f) * _gray(x),
            _turn_hue)
 
+# %% ../nbs/02_augment.ipynb #008228c8
 @dataclass(frozen=True)
 class ColorJitter(Op):
     "Change brightness, contrast, saturation and hue, each by its own strength, in random order."
@@ -398,7 +401,7 @@ class Normalize(Op):
         rows = x.reshape(len(x), x.shape[1], -1).float()
         return rows.mul_(1 / (255 * std)).sub_(mean / std).view(x.shape)
 
-# %% ../nbs/02_augment.ipynb #f5d82584
+# %% ../nbs/02_augment.ipynb #ed50a17e
 @functools.lru_cache
 def _beta_table(alpha):
     "The inverse distribution function of Beta(alpha, alpha) at 8193 points from 0 to 1."
@@ -411,6 +414,7 @@ def _beta(u, alpha):
     low = place.long()
     return torch.lerp(table[low], table[low + 1], place - low)
 
+# %% ../nbs/02_augment.ipynb #f5d82584
 @dataclass(frozen=True)
 class Mixup(Op):
     "Overlay each image with another one; the label becomes the same mixture."
@@ -463,13 +467,27 @@ def _span(centre, half, n):
     start = (centre - reach).clamp(min=0)
     return start, (centre + reach).clamp(max=n) - start
 
-# %% ../nbs/02_augment.ipynb #b7b320f2
+# %% ../nbs/02_augment.ipynb #3370b3db
 def _albumentations():
     "albumentations and cv2, imported when they are first needed: that takes a second."
     import albumentations
     import cv2
     return albumentations, cv2
 
+def _json_ready(value):
+    "Tuples as lists and NumPy numbers as numbers; refuses what JSON cannot hold."
+    if isinstance(value, dict): return {str(k): _json_ready(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)): return [_json_ready(v) for v in value]
+    if isinstance(value, np.generic | np.ndarray): return value.tolist()
+    if value is None or isinstance(value, (bool, int, float, str)): return value
+    raise refuse("policy", value, "transforms that can be written as JSON")
+
+def _flatten(transform):
+    "A transform, or all those of which it is composed."
+    yield transform
+    for t in getattr(transform, "transforms", ()): yield from _flatten(t)
+
+# %% ../nbs/02_augment.ipynb #b7b320f2
 @dataclass(frozen=True, eq=False)
 class External(Op):
     "A transform of albumentations. Only the engine of that name can carry it out."
@@ -477,8 +495,7 @@ class External(Op):
 
     def __post_init__(self):
         A, _ = _albumentations()
-        kinds = (A.BasicTransform, A.BaseCompose)
-        if not isinstance(self.transform, kinds):
+        if not isinstance(self.transform, (A.BasicTransform, A.BaseCompose)):
             allowed = "an op, or an instance of an albumentations transform"
             raise refuse("op", self.transform, allowed)
         for t in _flatten(self.transform):
@@ -497,19 +514,6 @@ class External(Op):
     def __hash__(self): return hash(repr(self))
 
     def __repr__(self): return f"A.{' '.join(repr(self.transform).split())}"
-
-def _json_ready(value):
-    "Tuples as lists and NumPy numbers as numbers; refuses what JSON cannot hold."
-    if isinstance(value, dict): return {str(k): _json_ready(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)): return [_json_ready(v) for v in value]
-    if isinstance(value, np.generic | np.ndarray): return value.tolist()
-    if value is None or isinstance(value, (bool, int, float, str)): return value
-    raise refuse("policy", value, "transforms that can be written as JSON")
-
-def _flatten(transform):
-    "A transform, or all those of which it is composed."
-    yield transform
-    for t in getattr(transform, "transforms", ()): yield from _flatten(t)
 
 # %% ../nbs/02_augment.ipynb #e4851b0f
 class Policy:
@@ -541,9 +545,6 @@ class Policy:
     def __hash__(self): return hash(self.ops)
 
 # %% ../nbs/02_augment.ipynb #243e5459
-_KINDS = {kind.__name__: kind for kind in (PadCrop, HFlip, VFlip, Rotate, Cutout, RandomErasing,
-                                           ColorJitter, Normalize, Mixup, CutMix)}
-
 @patch
 def frames(
     self: Policy,
@@ -558,6 +559,20 @@ def frames(
         normalized = normalized or isinstance(op, Normalize)
     return met
 
+@patch(as_prop=True)
+def batched(self: Policy) -> bool:  # False where there is an `External` op
+    "Whether the batched engine can carry out every op."
+    return not any(isinstance(op, External) for op in self.ops)
+
+def _split(policy, size, stats):
+    "A policy as (op, frame) pairs, with the Mixup or CutMix at the end by itself."
+    steps = policy.frames(size, stats)
+    return (steps[:-1], steps[-1]) if policy.mixer else (steps, None)
+
+# %% ../nbs/02_augment.ipynb #7a25273e
+_KINDS = {kind.__name__: kind for kind in (PadCrop, HFlip, VFlip, Rotate, Cutout, RandomErasing,
+                                           ColorJitter, Normalize, Mixup, CutMix)}
+
 @patch
 def slots(self: Policy) -> torch.Tensor:  # int64, one for each random number of an image
     "Where the random numbers of each op stand: the same places, whatever other ops there are."
@@ -570,11 +585,6 @@ def slots(self: Policy) -> torch.Tensor:  # int64, one for each random number of
         base = 1000 * (100 * kind + seen[name])
         numbers += [base + k for k in range(len(op.draws))]
     return torch.tensor(numbers, dtype=torch.int64)
-
-@patch(as_prop=True)
-def batched(self: Policy) -> bool:  # False where there is an `External` op
-    "Whether the batched engine can carry out every op."
-    return not any(isinstance(op, External) for op in self.ops)
 
 # %% ../nbs/02_augment.ipynb #9aa21119
 @patch
@@ -651,11 +661,6 @@ class BatchedEngine:
             u = u[:, len(op.draws):]
         return x.float().div_(255) if x.dtype == torch.uint8 else x
 
-def _split(policy, size, stats):
-    "Policies as (op, frame) pairs, with the Mixup or CutMix at the end by itself."
-    steps = policy.frames(size, stats)
-    return (steps[:-1], steps[-1]) if policy.mixer else (steps, None)
-
 # %% ../nbs/02_augment.ipynb #c63bd789
 @patch
 def _transforms(self: PadCrop, frame):
@@ -719,6 +724,20 @@ class _Rewind:
         self.state.update(has_uint32=0, uinteger=0)
         self.numpy.bit_generator.state = self.state
 
+# %% ../nbs/02_augment.ipynb #4e875ada
+def _try_out(op, frame):
+    "Refuse a transform from outside that changes the size or the kind of pixels."
+    if not isinstance(op, External): return
+    grey = np.zeros((*frame.size, 3), np.float32 if frame.normalized else np.uint8)
+    out = op.transform(image=grey)["image"]
+    if (out.shape, out.dtype) != (grey.shape, grey.dtype): raise _refuse_shape(repr(op), out, grey)
+
+def _refuse_shape(what, out, image):
+    "The error for what came out of a transform, other than what went in."
+    tell = lambda x: f"{tuple(x.shape)} {x.dtype}"
+    return refuse(what, tell(out), f"a result like its input, {tell(image)}",
+                  "Resize when loading the data; become float by Normalize.")
+
 # %% ../nbs/02_augment.ipynb #400079fb
 class AlbumentationsEngine:
     "Carries out a policy with albumentations, image by image: any size, any transform."
@@ -750,45 +769,36 @@ class AlbumentationsEngine:
         if sample["image"].shape == image.shape: return sample["image"]
         raise _refuse_shape("policy", sample["image"], image)
 
-    def pixels(
-        self,
-        images: torch.Tensor,  # uint8 [B,H,W,3], on the CPU
-        index: torch.Tensor,  # int64 [B], the position of each image in the data set
-        epoch: int = 0,  # counted from 0
-    ) -> torch.Tensor:  # [B,H,W,3], uint8 or float32
-        "The part of the work that a worker process can do."
-        bits = (hash_u64(self.seed, epoch, index) & (2**63 - 1)).tolist()
-        return torch.from_numpy(np.stack([self.one(x, b) for x, b in zip(images.numpy(), bits)]))
+# %% ../nbs/02_augment.ipynb #6beeb7fc
+@patch
+def pixels(
+    self: AlbumentationsEngine,
+    images: torch.Tensor,  # uint8 [B,H,W,3], on the CPU
+    index: torch.Tensor,  # int64 [B], the position of each image in the data set
+    epoch: int = 0,  # counted from 0
+) -> torch.Tensor:  # [B,H,W,3], uint8 or float32
+    "The part of the work that a worker process can do."
+    bits = (hash_u64(self.seed, epoch, index) & (2**63 - 1)).tolist()
+    return torch.from_numpy(np.stack([self.one(x, b) for x, b in zip(images.numpy(), bits)]))
 
-    def finish(
-        self,
-        x: torch.Tensor,  # what `pixels` returned, on any device
-    ) -> torch.Tensor:  # float32 [B,H,W,3]
-        "The part that is done on the whole batch."
-        if self.last: return self.last[0].apply(x, {}, self.last[1])
-        return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
+@patch
+def finish(
+    self: AlbumentationsEngine,
+    x: torch.Tensor,  # what `pixels` returned, on any device
+) -> torch.Tensor:  # float32 [B,H,W,3]
+    "The part that is done on the whole batch."
+    if self.last: return self.last[0].apply(x, {}, self.last[1])
+    return x.float().div_(255) if x.dtype == torch.uint8 else x.float()
 
-    def __call__(
-        self,
-        images: torch.Tensor,  # uint8 [B,H,W,3]
-        index: torch.Tensor,  # int64 [B], the position of each image in the data set
-        epoch: int = 0,  # counted from 0
-    ) -> torch.Tensor:  # float32 [B,H,W,3]; scaled to [0, 1] where the policy does not normalise
-        "The images of a batch with the policy done to them, each in its own way."
-        return self.finish(self.pixels(images.cpu(), index.cpu(), epoch))
-
-def _try_out(op, frame):
-    "Refuse a transform from outside that changes the size or the kind of pixels."
-    if not isinstance(op, External): return
-    grey = np.zeros((*frame.size, 3), np.float32 if frame.normalized else np.uint8)
-    out = op.transform(image=grey)["image"]
-    if (out.shape, out.dtype) != (grey.shape, grey.dtype): raise _refuse_shape(repr(op), out, grey)
-
-def _refuse_shape(what, out, image):
-    "The error for what came out of a transform, other than what went in."
-    tell = lambda x: f"{tuple(x.shape)} {x.dtype}"
-    return refuse(what, tell(out), f"a result like its input, {tell(image)}",
-                  "Resize when loading the data; become float by Normalize.")
+@patch
+def __call__(
+    self: AlbumentationsEngine,
+    images: torch.Tensor,  # uint8 [B,H,W,3]
+    index: torch.Tensor,  # int64 [B], the position of each image in the data set
+    epoch: int = 0,  # counted from 0
+) -> torch.Tensor:  # float32 [B,H,W,3]; scaled to [0, 1] where the policy does not normalise
+    "The images of a batch with the policy done to them, each in its own way."
+    return self.finish(self.pixels(images.cpu(), index.cpu(), epoch))
 
 # %% ../nbs/02_augment.ipynb #38a2949a
 @patch
@@ -933,28 +943,6 @@ class Loader:
         self._start, self._turn, self._pool = 0, None, None
         self._choose_engine(check_choice("engine", engine, ["auto", "batched", "albumentations"]))
 
-    def _choose_engine(self, engine):
-        "Settle which engine it is, say why, and put the data where it works."
-        batched = engine == "batched" or (engine == "auto" and self.policy.batched)
-        extra = next((op for op in self.policy.ops if isinstance(op, External)), None)
-        self.engine = "batched" if batched else "albumentations"
-        self.engine_reason = "as asked for" if engine != "auto" else (
-            f"since {extra} has no batched form" if extra else "it knows every op")
-        kind = BatchedEngine if batched else AlbumentationsEngine
-        self._engine = kind(self.policy, self.data.size, self.stats, self.seed)
-        self._images = self.data.images.to(self.device) if batched else self.data.images
-        self._labels = self.data.labels.to(self.device)
-
-    def __repr__(self):
-        kind = "shuffled" if self.shuffle else "in order"
-        share = f", process {self.rank} of {self.world_size}" if self.world_size > 1 else ""
-        helped = self.workers and self.engine == "albumentations"
-        workers = f", {self.workers} workers" if helped else ""
-        name = self.data.name or "data"
-        return (f"Loader({self.n:,} images of {name}, {kind}, {len(self)} batches of "
-                f"{self.batch_size}{share}; engine {self.engine} on {self.device}{workers}: "
-                f"{self.engine_reason})")
-
     @property
     def n(self) -> int:
         "Images that this process sees in an epoch."
@@ -963,6 +951,31 @@ class Loader:
         return mine - mine % self.batch_size if self.drop_last else mine
 
     def __len__(self): return -(-self.n // self.batch_size)
+
+# %% ../nbs/02_augment.ipynb #68193e96
+@patch
+def _choose_engine(self: Loader, engine):
+    "Settle which engine it is, say why, and put the data where it works."
+    batched = engine == "batched" or (engine == "auto" and self.policy.batched)
+    extra = next((op for op in self.policy.ops if isinstance(op, External)), None)
+    self.engine = "batched" if batched else "albumentations"
+    self.engine_reason = "as asked for" if engine != "auto" else (
+        f"since {extra} has no batched form" if extra else "it knows every op")
+    kind = BatchedEngine if batched else AlbumentationsEngine
+    self._engine = kind(self.policy, self.data.size, self.stats, self.seed)
+    self._images = self.data.images.to(self.device) if batched else self.data.images
+    self._labels = self.data.labels.to(self.device)
+
+@patch
+def __repr__(self: Loader):
+    kind = "shuffled" if self.shuffle else "in order"
+    share = f", process {self.rank} of {self.world_size}" if self.world_size > 1 else ""
+    helped = self.workers and self.engine == "albumentations"
+    workers = f", {self.workers} workers" if helped else ""
+    name = self.data.name or "data"
+    return (f"Loader({self.n:,} images of {name}, {kind}, {len(self)} batches of "
+            f"{self.batch_size}{share}; engine {self.engine} on {self.device}{workers}: "
+            f"{self.engine_reason})")
 
 # %% ../nbs/02_augment.ipynb #72f14d66
 def _check_data(data, stats=None, policy=Policy()):
@@ -983,23 +996,7 @@ def _usable(device):
         remedy = f"torch says: {str(e).splitlines()[0][:120]}"
         raise refuse("device", device, "a device that torch can use here", remedy) from None
 
-# %% ../nbs/02_augment.ipynb #feac4e59
-@patch
-def set_epoch(
-    self: Loader,
-    epoch: int,  # counted from 0
-) -> None:
-    "Choose the epoch that the next iteration walks through."
-    self.epoch = check_number("epoch", epoch, low=0, integer=True)
-
-@patch
-def skip_to(
-    self: Loader,
-    batch: int,  # counted from 0, at most `len(self)`
-) -> None:
-    "Let the next iteration, and only that one, begin with this batch."
-    self._start = check_number("batch", batch, low=0, high=len(self), integer=True)
-
+# %% ../nbs/02_augment.ipynb #09f1394e
 @patch
 def __iter__(self: Loader):
     start, self._start, self._turn = self._start, 0, object()
@@ -1065,17 +1062,12 @@ def _from_here(self: Loader, wanted, epoch, turn):
     "albumentations' pixels, made in this process."
     for index in wanted: yield self._engine.pixels(self._images[index], index, epoch)
 
+# %% ../nbs/02_augment.ipynb #f93709c2
 @patch
 def _from_workers(self: Loader, wanted, epoch, turn):
     "albumentations' pixels, made in worker processes."
     self._check_turn(turn)
-    if self._pool is None:
-        self._keys = _Keys()
-        self._pool = torch.utils.data.DataLoader(
-            _Work(self._engine, self._images), sampler=self._keys, batch_size=None,
-            num_workers=self.workers, persistent_workers=True, worker_init_fn=_one_thread,
-            generator=torch.Generator(),  # its own: else it draws from ours
-            pin_memory=self.device.type == "cuda")
+    if self._pool is None: self._start_workers()
     self._keys[:] = [(index, epoch) for index in wanted]
     made = iter(self._pool)
     for _ in wanted:
@@ -1083,10 +1075,36 @@ def _from_workers(self: Loader, wanted, epoch, turn):
         yield next(made)
 
 @patch
+def _start_workers(self: Loader):
+    self._keys = _Keys()
+    self._pool = torch.utils.data.DataLoader(
+        _Work(self._engine, self._images), sampler=self._keys, batch_size=None,
+        num_workers=self.workers, persistent_workers=True, worker_init_fn=_one_thread,
+        generator=torch.Generator(),  # its own: else it draws from ours
+        pin_memory=self.device.type == "cuda")
+
+@patch
 def _check_turn(self: Loader, turn):
     "Refuse to go on with an iteration after a newer one has begun."
     if turn is not self._turn:
         raise refuse("iteration", "an older one", "the newest", "One walk at a time with workers.")
+
+# %% ../nbs/02_augment.ipynb #feac4e59
+@patch
+def set_epoch(
+    self: Loader,
+    epoch: int,  # counted from 0
+) -> None:
+    "Choose the epoch that the next iteration walks through."
+    self.epoch = check_number("epoch", epoch, low=0, integer=True)
+
+@patch
+def skip_to(
+    self: Loader,
+    batch: int,  # counted from 0, at most `len(self)`
+) -> None:
+    "Let the next iteration, and only that one, begin with this batch."
+    self._start = check_number("batch", batch, low=0, high=len(self), integer=True)
 
 # %% ../nbs/02_augment.ipynb #bd8a0d1f
 @dataclass

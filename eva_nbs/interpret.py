@@ -92,13 +92,12 @@ class Predictions:
     made_from: str = ""  # a checksum of weights, images and normalisation, where they are known
 
     def __post_init__(self):
-        shape, wanted = list(self.log_probs.shape), [len(self.targets), len(self.classes)]
-        if shape != wanted or not shape[0]:
-            raise refuse("log_probs", f"shape {shape}", f"[images, classes], here {wanted}",
-                         "At least one image is needed." if not wanted[0] else "")
-        if not 0 <= self.targets.min() <= self.targets.max() < wanted[1]:
-            raise refuse("targets", f"{self.targets.min()} to {self.targets.max()}",
-                         f"0 to {wanted[1] - 1}")
+        shape, n, c = list(self.log_probs.shape), len(self.targets), len(self.classes)
+        if shape != [n, c] or not n:
+            raise refuse("log_probs", f"shape {shape}", f"[images, classes], here {[n, c]}",
+                         "" if n else "At least one image is needed.")
+        low, high = self.targets.min(), self.targets.max()
+        if low < 0 or high >= c: raise refuse("targets", f"{low} to {high}", f"0 to {c - 1}")
         if self.log_probs.max() > 1e-3:
             raise refuse("log_probs", f"{self.log_probs.max():.3g}", "logarithms of probabilities",
                          "Logits become such by logits.log_softmax(1).")
@@ -148,9 +147,7 @@ def to_frame(
     if self.paths: columns["path"] = self.paths
     return pd.DataFrame(columns).rename_axis("index")
 
-# %% ../nbs/07_interpret.ipynb #932cfdbd
-_CACHE = weakref.WeakKeyDictionary()  # model → {key: log-probabilities}
-
+# %% ../nbs/07_interpret.ipynb #1eea6fa9
 def _checksum(tensors):
     "A CRC-32 over the bytes of all `tensors`."
     crc = 0
@@ -158,6 +155,7 @@ def _checksum(tensors):
         crc = zlib.crc32(t.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy(), crc)
     return crc
 
+# %% ../nbs/07_interpret.ipynb #0d40ff09
 _SETTINGS = bool, int, float, str, tuple, type(None)
 
 def _setting(value):
@@ -181,6 +179,9 @@ def _made_from(model, data, stats, precision):
     text = f"{seen:08x} {built:08x} {tuple(stats.mean)} {tuple(stats.std)} {precision.name}"
     return text, precision
 
+# %% ../nbs/07_interpret.ipynb #6fe29598
+_CACHE = weakref.WeakKeyDictionary()  # model → {key: log-probabilities}
+
 def _remembered(model, key, compute):
     "What was computed for this model under `key` before, or now; the eight latest are kept."
     kept = _CACHE.setdefault(model, OrderedDict())
@@ -189,6 +190,7 @@ def _remembered(model, key, compute):
     while len(kept) > 8: kept.popitem(last=False)
     return kept[key]
 
+# %% ../nbs/07_interpret.ipynb #88ff561c
 def _logits(model, xb):
     "What the model says, asked in its own dtype; a batch that it cannot take is refused."
     like = next((p for p in model.parameters() if p.is_floating_point()), xb)
@@ -199,23 +201,26 @@ def _logits(model, xb):
                      "can take", f"It says: {str(error)[:120]}") from error
     return check_kind("model", logits, torch.Tensor, "a model that returns logits [N, C]").float()
 
+def _check_outputs(outputs, data):
+    "The outputs, if there is a finite one for each image and class."
+    wanted = [len(data), len(data.classes)]
+    if list(outputs.shape) != wanted:
+        raise refuse("model", f"output {list(outputs.shape)}",
+                     f"{wanted}, a logit per image and class", "Was it built for other data?")
+    broken = (~outputs.isfinite()).any(1).sum().item()
+    if not broken: return outputs
+    raise refuse("model", f"NaN or infinite outputs for {broken} images", "finite logits",
+                 "Its weights may be broken: load an earlier checkpoint.")
+
 def _log_probs(model, data, stats, batch_size, precision):
-    "Log-probabilities float32 `[N, C]` on the CPU, checked for shape and for NaN."
+    "Log-probabilities float32 `[N, C]` on the CPU, in the data's order."
     rows, device = [], next(model.parameters(), data.images).device
     with torch.no_grad(), eval_mode(model), keep_buffers(model), keep_rng(), precision.autocast():
         for images in data.images.split(batch_size):
             with fits_memory(f"a batch of {len(images)} images", "Use a smaller batch_size."):
                 logits = _logits(model, normalized(images, stats, device))
             rows.append(F.log_softmax(logits, -1))
-    out = torch.cat(rows).cpu()
-    if out.shape != (len(data), len(data.classes)):
-        raise refuse("model", f"output {list(out.shape)}", f"{[len(data), len(data.classes)]}, "
-                     "a logit per image and class", "Was it built for other data?")
-    broken = (~out.isfinite()).any(1).sum().item()
-    if broken:
-        raise refuse("model", f"NaN or infinite outputs for {broken} images", "finite logits",
-                     "Its weights may be broken: load an earlier checkpoint.")
-    return out
+    return _check_outputs(torch.cat(rows).cpu(), data)
 
 # %% ../nbs/07_interpret.ipynb #9134a48d
 def predict(
@@ -256,13 +261,7 @@ def load(
     data: ImageData | None = None,  # the `ImageData` that they must be about; None: not asked
 ) -> Predictions:  # as they were
     "Read predictions back. Raises `EvaError` if they are not there, damaged, or of other data."
-    try:
-        with safe_open(path, "pt") as f:
-            about = json.loads(f.metadata()["predictions"])
-            log_probs, targets = f.get_tensor("log_probs"), f.get_tensor("targets")
-        if about.pop("checksum") != _checksum([log_probs, targets]): raise ValueError("damaged")
-        lists = {k: v and tuple(v) for k, v in about.items() if k in ("classes", "paths")}
-        preds = cls(log_probs, targets, **about | lists)
+    try: preds = _read(cls, path)
     except FileNotFoundError:
         raise refuse("predictions file", path, "a file that exists", "Check the path.") from None
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
@@ -270,6 +269,15 @@ def load(
                      "Delete it and predict again; or, if it is something else, pass another path."
                      ) from error
     return check_predictions(preds, data)
+
+def _read(cls, path):
+    "The predictions in a file, if their checksum is right."
+    with safe_open(path, "pt") as f:
+        about = json.loads(f.metadata()["predictions"])
+        tensors = f.get_tensor("log_probs"), f.get_tensor("targets")
+    if about.pop("checksum") != _checksum(tensors): raise ValueError("damaged")
+    lists = {k: v and tuple(v) for k, v in about.items() if k in ("classes", "paths")}
+    return cls(*tensors, **about | lists)
 
 # %% ../nbs/07_interpret.ipynb #779a7c50
 def predict_once(
@@ -341,17 +349,18 @@ def mistakes(
     check_predictions(preds), check_choice("order", order, ORDERS)
     check_number("seed", seed, integer=True)
     if n is not None: check_number("n", n, low=1, integer=True)
-    keep, seed = ~preds.correct, int(seed)
+    keep = ~preds.correct
     for labels, name in ((preds.targets, actual), (preds.labels, predicted)):
         if name is not None:
             keep &= labels == preds.classes.index(check_choice("class", name, preds.classes))
-    found = keep.nonzero()[:, 0]
+    return _in_order(keep.nonzero()[:, 0], preds.confidence, order, int(seed))[:n]
+
+def _in_order(which, confidence, order, seed):
+    "The positions `which`, sorted by confidence or shuffled."
     if order == "random":
-        found = found[torch.randperm(len(found), generator=torch.Generator().manual_seed(seed))]
-    else:
-        most = order == "most_confident"
-        found = found[preds.confidence[found].argsort(descending=most, stable=True)]
-    return found[:n]
+        return which[torch.randperm(len(which), generator=torch.Generator().manual_seed(seed))]
+    most = order == "most_confident"
+    return which[confidence[which].argsort(descending=most, stable=True)]
 
 # %% ../nbs/07_interpret.ipynb #3df237bb
 def captions(
@@ -382,9 +391,12 @@ def show_mistakes(
     check_predictions(preds, check_data(data))
     if ncols is not None: check_number("ncols", ncols, 1, integer=True)
     which = mistakes(preds, n, order, seed, actual, predicted)
-    if len(which):
-        look = dict(ncols=ncols, scale=scale, axes=axes)
-        return show_images(data.images[which], captions(preds, which), **look)
+    if not len(which): return _no_mistake(axes)
+    look = dict(ncols=ncols, scale=scale, axes=axes)
+    return show_images(data.images[which], captions(preds, which), **look)
+
+def _no_mistake(axes):
+    "A note instead of a gallery, on the first of the Axes."
     axes = np.ravel(new_axes(figsize=(4, 1)) if axes is None else axes)
     for ax in axes: ax.set_axis_off()
     where = dict(ha="center", va="center", transform=axes[0].transAxes)
@@ -406,9 +418,8 @@ def plot_losses(
     ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
 ) -> plt.Axes:  # the Axes
     "How the losses are distributed among the right and the wrong, on a logarithmic axis."
-    check_predictions(preds)
+    losses = check_predictions(preds).losses.clamp(min=1e-6).numpy()
     ax = new_axes(ax)
-    losses = preds.losses.clamp(min=1e-6).numpy()
     bins = np.geomspace(losses.min(), losses.max() + 1e-6, 40)
     parts = [losses[preds.correct.numpy()], losses[preds.wrong.numpy()]]
     ax.hist(parts, bins, stacked=True, color=[COLORS["train"], COLORS["test"]],
@@ -432,6 +443,23 @@ def accuracy_per_class(
     numbers = dict(n=n, right=right, accuracy=share, low=low, high=high)
     return pd.DataFrame({"class": preds.classes, **numbers})
 
+# %% ../nbs/07_interpret.ipynb #e8a546e7
+_FEW = 25  # classes that have room for a number each and for names of the usual size
+
+def _whiskers(value, low, high):
+    "An interval as matplotlib wants it: how far it reaches below the value, and above."
+    return np.stack([value - low, high - value]).clip(min=0)
+
+def _class_bars(ax, table):
+    "A bar per class in per cent, with whisker and number; an empty class has a dash."
+    share = 100 * table[["accuracy", "low", "high"]].fillna(0)
+    ax.barh(table["class"].map(plain_text), share.accuracy, color=COLORS["train"],
+            xerr=_whiskers(share.accuracy, share.low, share.high),
+            error_kw=dict(ecolor=COLORS["muted"], capsize=3))
+    for i, (value, n) in enumerate(zip(share.accuracy, table.n)):
+        ax.text(1, i, f"{value:.0f}" if n else "–", va="center", fontsize=8, fontweight="bold",
+                color="white" if value >= 7 else COLORS["muted"])  # a short bar has no room
+
 # %% ../nbs/07_interpret.ipynb #7285bcec
 def plot_accuracy_per_class(
     preds: Predictions,  # what the model said
@@ -439,19 +467,13 @@ def plot_accuracy_per_class(
 ) -> plt.Axes:  # the Axes
     "A bar per class with its 95 % interval; the dashed line is the accuracy over all images."
     table = accuracy_per_class(preds)
-    ax = new_axes(ax, figsize=(5, 0.9 + (0.27 if len(table) <= 25 else 0.18) * len(table)))
-    ax.tick_params(axis="y", labelsize=None if len(table) <= 25 else 7)
-    share = 100 * table[["accuracy", "low", "high"]].fillna(0)
-    whiskers = np.stack([share.accuracy - share.low, share.high - share.accuracy]).clip(min=0)
-    ax.barh(table["class"].map(plain_text), share.accuracy, color=COLORS["train"], xerr=whiskers,
-            error_kw=dict(ecolor=COLORS["muted"], capsize=3))
-    for i, (value, n) in enumerate(zip(share.accuracy, table.n)):
-        ax.text(1, i, f"{value:.0f}" if n else "–", va="center", fontsize=8, fontweight="bold",
-                color="white" if value >= 7 else COLORS["muted"])  # a short bar has no room
+    height, fontsize = (0.27, None) if len(table) <= _FEW else (0.18, 7)  # of a row, in inches
+    ax = new_axes(ax, figsize=(5, 0.9 + height * len(table)))
+    _class_bars(ax, table)
     ax.axvline(100 * preds.accuracy, ls="--", color=COLORS["accent"])
     ax.set(xlim=(0, 100), ylim=(len(table) - 0.4, -0.6),
            xlabel="accuracy, % (whiskers: 95 % interval; dashed: all classes)")
-    ax.grid(visible=False, axis="y")
+    ax.tick_params(axis="y", labelsize=fontsize, grid_alpha=0)  # no grid between the bars
     return ax
 
 # %% ../nbs/07_interpret.ipynb #307cd361
@@ -466,6 +488,23 @@ def confusion(
                          pd.Index(preds.classes, name="predicted"))
     return table.div(table.sum(axis=1).clip(lower=1), axis=0) if normalize else table
 
+# %% ../nbs/07_interpret.ipynb #9d9e5d5c
+def _numbers(ax, values):
+    "The number of each cell that is not zero: white on dark cells, black on pale ones."
+    half = values.max() / 2
+    for i, j in zip(*np.nonzero(values)):
+        ax.text(j, i, f"{values[i, j]:.0f}", ha="center", va="center", fontsize=8,
+                color="white" if values[i, j] > half else "black")
+
+def _class_axes(ax, classes):
+    "Class names at both axes: actual ones beside the rows, predicted ones under the columns."
+    few, names = len(classes) <= _FEW, [plain_text(name) for name in classes]
+    look = dict(rotation=60) if few else dict(rotation=90, va="center", fontsize=7)
+    ax.set_xticks(range(len(names)), names, ha="right", rotation_mode="anchor", **look)
+    ax.set_yticks(range(len(names)), names, fontsize=look.get("fontsize"))
+    ax.set(xlabel="predicted", ylabel="actual")
+    ax.grid(False)
+
 # %% ../nbs/07_interpret.ipynb #dd20c8f2
 def plot_confusion(
     preds: Predictions,  # what the model said
@@ -474,20 +513,12 @@ def plot_confusion(
 ) -> plt.Axes:  # the Axes
     "The confusion matrix as a picture: the diagonal is right, every dark cell off it a habit."
     table = confusion(preds, normalize) * (100 if normalize else 1)
-    c, cell = len(table), 0.45 if len(table) <= 25 else 0.14
-    ax = new_axes(ax, figsize=(1.6 + cell * c, 1.2 + 0.93 * cell * c))
+    side = len(table) * (0.45 if len(table) <= _FEW else 0.14)  # of the matrix, in inches
+    ax = new_axes(ax, figsize=(1.6 + side, 1.2 + 0.93 * side))
     ax.imshow(table, cmap="Blues", vmin=0, vmax=100 if normalize else None)
-    half = table.values.max() / 2
-    for i, j in zip(*np.nonzero(table.values) if c <= 25 else ((), ())):
-        ax.text(j, i, f"{table.values[i, j]:.0f}", ha="center", va="center", fontsize=8,
-                color="white" if table.values[i, j] > half else "black")
-    look = dict(rotation=60) if c <= 25 else dict(rotation=90, va="center", fontsize=7)
-    names = [plain_text(name) for name in preds.classes]
-    ax.set_xticks(range(c), names, ha="right", rotation_mode="anchor", **look)
-    ax.set_yticks(range(c), names, fontsize=look.get("fontsize"))
-    ax.set(xlabel="predicted", ylabel="actual",
-           title="% of each actual class" if normalize else "number of images")
-    ax.grid(False)
+    if len(table) <= _FEW: _numbers(ax, table.values)
+    _class_axes(ax, preds.classes)
+    ax.set_title("% of each actual class" if normalize else "number of images")
     return ax
 
 # %% ../nbs/07_interpret.ipynb #ca2cfa04
@@ -497,16 +528,13 @@ def confused_pairs(
 ) -> pd.DataFrame:  # one, other, count, share (of both classes' images, 0 to 1), and each way
     "The pairs of classes mixed up most often, in both directions together, if at all."
     check_number("n", n, low=1, integer=True)
-    counts, names, rows = confusion(preds).values, preds.classes, []
-    for i in range(len(names)):
-        for j in range(i + 1, len(names)):
-            there, back = int(counts[i, j]), int(counts[j, i])
-            share = (there + back) / max(1, counts[i].sum() + counts[j].sum())
-            rows.append(dict(one=names[i], other=names[j], count=there + back, share=share,
-                             one_as_other=there, other_as_one=back))
-    columns = ["one", "other", "count", "share", "one_as_other", "other_as_one"]
-    table = pd.DataFrame(rows, columns=columns)
-    table = table.sort_values("count", ascending=False, kind="stable")
+    counts, names = confusion(preds).values, np.array(preds.classes, dtype=object)
+    i, j = np.triu_indices(len(names), k=1)  # each pair of classes once
+    there, back, size = counts[i, j], counts[j, i], counts.sum(1)
+    columns = dict(one=names[i], other=names[j], count=there + back,
+                   share=(there + back) / np.maximum(1, size[i] + size[j]),
+                   one_as_other=there, other_as_one=back)
+    table = pd.DataFrame(columns).sort_values("count", ascending=False, kind="stable")
     return table[table["count"] > 0].head(n).reset_index(drop=True)
 
 # %% ../nbs/07_interpret.ipynb #b5dd127d
@@ -543,17 +571,20 @@ def plot_calibration(
 ) -> plt.Axes:  # the Axes
     "Accuracy over confidence with 95 % intervals; below the diagonal the model boasts."
     table = calibration(preds, bins).query("n > 0")
-    low, high = wilson_interval((table.accuracy * table.n).round(), table.n)
-    whiskers = np.stack([table.accuracy - low, high - table.accuracy]).clip(min=0)
     ax = new_axes(ax, figsize=(4, 3.8))
     ax.plot([0, 1], [0, 1], "--", color=COLORS["muted"], label="calibrated")
-    ax.errorbar(table.confidence, table.accuracy, whiskers, fmt="o", color=COLORS["train"],
-                capsize=2, label=f"ECE {calibration_error(preds, bins):.3f} ({bins} bins)")
+    _points(ax, table, f"ECE {calibration_error(preds, bins):.3f} ({bins} bins)")
     ax.bar(table.low, table.n / table.n.sum(), table.high - table.low, align="edge", zorder=0,
            color=COLORS["muted"], alpha=0.35, label="share of the images")
     ax.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="confidence", ylabel="accuracy")
     ax.legend(fontsize=8)
     return ax
+
+def _points(ax, table, label):
+    "A point per bin, with Wilson's interval of its accuracy."
+    low, high = wilson_interval((table.accuracy * table.n).round(), table.n)
+    ax.errorbar(table.confidence, table.accuracy, _whiskers(table.accuracy, low, high), fmt="o",
+                color=COLORS["train"], capsize=2, label=label)
 
 # %% ../nbs/07_interpret.ipynb #d173405a
 def _same_targets(runs):
@@ -584,6 +615,13 @@ def times_wrong(
     _same_targets(runs)
     return torch.stack([~run.correct for run in runs]).sum(0)
 
+# %% ../nbs/07_interpret.ipynb #327cd690
+def _if_independent(accuracies):
+    "The probabilities that 0, 1, … of independent models are wrong about an image."
+    chance = np.array([1.0])
+    for accuracy in accuracies: chance = np.convolve(chance, [accuracy, 1 - accuracy])
+    return chance
+
 # %% ../nbs/07_interpret.ipynb #6d149115
 def plot_times_wrong(
     *runs: Predictions,  # two or more models' predictions of the same images
@@ -591,21 +629,19 @@ def plot_times_wrong(
 ) -> plt.Axes:  # the Axes
     """How many images are wrong in none, one, … all of the runs, beside what would be expected
     if the models' mistakes had nothing to do with each other."""
-    wrong = times_wrong(*runs)
-    r, n = len(runs), len(wrong)
-    seen = torch.bincount(wrong, minlength=r + 1).numpy()
-    chance = np.array([1.0])
-    for run in runs: chance = np.convolve(chance, [run.accuracy, 1 - run.accuracy])
-    ax = new_axes(ax)
-    ax.bar(np.arange(r + 1) - 0.2, seen, 0.4, color=COLORS["train"], label="seen")
-    ax.bar(np.arange(r + 1) + 0.2, chance * n, 0.4, color=COLORS["muted"], label="if independent")
-    for k in range(r + 1 if r < 8 else 0):  # more of them would not be legible
-        for x, value in ((k - 0.2, seen[k]), (k + 0.2, chance[k] * n)):
-            ax.text(x, value, f"{value:.0f}", ha="center", va="bottom",
-                    fontsize=min(8, 40 / (r + 1)))  # numbers of neighbours do not touch
-    ax.set(xticks=range(r + 1), xlabel=f"wrong in so many of {r} runs", ylabel="images")
+    seen = torch.bincount(times_wrong(*runs), minlength=len(runs) + 1).numpy()
+    expected = seen.sum() * _if_independent([run.accuracy for run in runs])
+    ax, x = new_axes(ax), np.arange(len(seen))
+    _counted(ax.bar(x - 0.2, seen, 0.4, color=COLORS["train"], label="seen"))
+    _counted(ax.bar(x + 0.2, expected, 0.4, color=COLORS["muted"], label="if independent"))
+    ax.set(xticks=x, xlabel=f"wrong in so many of {len(runs)} runs", ylabel="images")
     ax.legend()
     return ax
+
+def _counted(bars):
+    "The number above each bar, unless there are too many to be legible."
+    if len(bars) > 8: return
+    bars[0].axes.bar_label(bars, fmt="%.0f", fontsize=min(8, 40 / len(bars)))  # never touching
 
 # %% ../nbs/07_interpret.ipynb #fcb3eaf5
 def analyse(
@@ -615,22 +651,23 @@ def analyse(
 ) -> dict:  # name → DataFrame
     "Every table of this notebook, for one model; with others, how far they agree."
     check_kind("others", others, (list, tuple), "a list of Predictions")
-    low, high = accuracy_interval(preds)
-    overview = dict(images=len(preds), wrong=len(preds.wrong), accuracy=preds.accuracy,
-                    accuracy_low=low, accuracy_high=high, loss=preds.losses.double().mean().item(),
-                    calibration_error=calibration_error(preds))
-    tables = dict(
-        overview=pd.DataFrame([overview]), per_class=accuracy_per_class(preds),
-        confusion=confusion(preds), confusion_shares=confusion(preds, normalize=True),
-        confused_pairs=confused_pairs(preds, n), top_losses=top_losses(preds, n),
-        calibration=calibration(preds), predictions=preds.to_frame())
-    if others:
-        wrong = times_wrong(preds, *others).numpy()
-        tables["agreement"] = agreement(preds, *others)
-        tables["times_wrong"] = pd.DataFrame(dict(times_wrong=wrong)).rename_axis("index")
-    return tables
+    tables = dict(overview=_overview(preds), per_class=accuracy_per_class(preds),
+                  confusion=confusion(preds), confusion_shares=confusion(preds, normalize=True),
+                  confused_pairs=confused_pairs(preds, n), top_losses=top_losses(preds, n),
+                  calibration=calibration(preds), predictions=preds.to_frame())
+    if not others: return tables
+    wrong = pd.DataFrame(dict(times_wrong=times_wrong(preds, *others))).rename_axis("index")
+    return tables | dict(agreement=agreement(preds, *others), times_wrong=wrong)
 
-# %% ../nbs/07_interpret.ipynb #7e4bed23
+def _overview(preds):
+    "One row: how often right, with its interval, and the mean loss and calibration error."
+    low, high = accuracy_interval(preds)
+    row = dict(images=len(preds), wrong=len(preds.wrong), accuracy=preds.accuracy,
+               accuracy_low=low, accuracy_high=high, loss=preds.losses.double().mean().item(),
+               calibration_error=calibration_error(preds))
+    return pd.DataFrame([row])
+
+# %% ../nbs/07_interpret.ipynb #011ab40d
 def _worst(preds):
     "The weakest class, and the most frequent confusion, as filters for `mistakes`."
     table, counts = accuracy_per_class(preds), confusion(preds).values.copy()
@@ -638,6 +675,22 @@ def _worst(preds):
     i, j = np.unravel_index(counts.argmax(), counts.shape)
     weakest = table["class"][table.accuracy.idxmin()]
     return dict(actual=weakest), dict(actual=preds.classes[i], predicted=preds.classes[j])
+
+def _galleries(preds, data, n, seed):
+    "Galleries of mistakes: name → function that draws one."
+    gallery = lambda **how: partial(show_mistakes, preds, data, seed=seed, ncols=5, **how)
+    weakest, pair = _worst(preds)
+    return {f"mistakes_{k}": gallery(n=k) for k in (10, 20, 25)} | dict(
+        mistakes_least_confident=gallery(n=n, order="least_confident"),
+        mistakes_random=gallery(n=n, order="random"),
+        mistakes_weakest_class=gallery(n=n, **weakest),
+        mistakes_confused_pair=gallery(n=n, **pair))
+
+# %% ../nbs/07_interpret.ipynb #7e4bed23
+_PLOTS = dict(
+    per_class=plot_accuracy_per_class, confusion=plot_confusion,
+    confusion_counts=partial(plot_confusion, normalize=False), losses=plot_losses,
+    calibration=plot_calibration)
 
 def figures_of(
     preds: Predictions,  # what the model said
@@ -650,18 +703,7 @@ def figures_of(
     check_predictions(preds, check_data(data)), check_number("n", n, low=1, integer=True)
     if check_kind("others", others, (list, tuple), "a list of Predictions"):
         _same_targets([preds, *others])
-    gallery = partial(partial, show_mistakes, preds, data, seed=seed, ncols=5)
-    weakest, pair = _worst(preds)
-    makers = dict(
-        per_class=partial(plot_accuracy_per_class, preds),
-        confusion=partial(plot_confusion, preds),
-        confusion_counts=partial(plot_confusion, preds, normalize=False),
-        losses=partial(plot_losses, preds), calibration=partial(plot_calibration, preds))
-    makers |= {f"mistakes_{k}": gallery(n=k) for k in (10, 20, 25)}
-    makers |= dict(
-        mistakes_least_confident=gallery(n=n, order="least_confident"),
-        mistakes_random=gallery(n=n, order="random"),
-        mistakes_weakest_class=gallery(n=n, **weakest),
-        mistakes_confused_pair=gallery(n=n, **pair))
+    makers = {name: partial(plot, preds) for name, plot in _PLOTS.items()}
+    makers |= _galleries(preds, data, n, seed)
     if others: makers["times_wrong"] = partial(plot_times_wrong, preds, *others)
     return makers

@@ -311,9 +311,9 @@ def activations(
 ) -> dict[str, torch.Tensor]:  # name -> a copy of the output; a layer called twice keeps its last
     "What the named layers put out for a batch, the model being left bit for bit as it was."
     modules, seen = _pick_layers(model, layers), {}
-    def keep(name, output):
+    def _keep(name, output):
         if isinstance(output, torch.Tensor): seen[name] = output.detach().clone()
-    with unchanged(model), _capturing(modules, keep), torch.no_grad():
+    with unchanged(model), _capturing(modules, _keep), torch.no_grad():
         unwrap(model).train(train)(xb)
     for name in modules if layers is not None else ():
         if name not in seen:

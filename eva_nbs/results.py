@@ -110,6 +110,25 @@ def mean_interval(
     half = student_t.ppf((1 + level) / 2, len(x) - 1) * x.std(ddof=1) / len(x) ** 0.5
     return float(x.mean() - half), float(x.mean() + half)
 
+# %% ../nbs/11_results.ipynb #cfae5793
+def _test_set(r):
+    "What a run was tested on; runs are pairs only where it is the same."
+    return r.data, r.test_images, tuple(r.per_class)
+
+def _subject(r):
+    "What must be the same for two results to be seeds of one experiment."
+    return Recipe.from_dict(r.recipe).facts(), r.train_images, _test_set(r)
+
+def _join(group, r):
+    "Add a result to a group (seed → result), if it belongs there."
+    if group.get(r.seed, r) != r:
+        raise refuse("runs", f"two different runs of {r.name} with seed {r.seed}",
+                     "one run for each seed", "Leave one out.")
+    if group and _subject(r) != _subject(next(iter(group.values()))):
+        raise refuse("runs", f"runs of {r.name} on {r.data} with other recipes or images",
+                     "runs that differ in the seed alone", "Compare them apart.")
+    group[r.seed] = r
+
 # %% ../nbs/11_results.ipynb #e0045ee9
 class Comparison:
     "Results in groups; each group is one recipe with several seeds."
@@ -120,16 +139,10 @@ class Comparison:
         found = {}
         for r in check_kind("results", results, Iterable, "several Results", "Try compare(...)."):
             check_kind("result", r, Result, "a Result", "Try compare(...).")
-            group = found.setdefault((r.name, _words((r.changes | dict(data=r.data)).items())), {})
-            if group.setdefault(r.seed, r) != r:
-                raise refuse("runs", f"two different runs of {r.name} with seed {r.seed}",
-                             "one run for each seed", "Leave one out.")
-            if _subject(r) != _subject(next(iter(group.values()))):
-                raise refuse("runs", f"runs of {r.name} on {r.data} with other recipes or images",
-                             "runs that differ in the seed alone", "Compare them apart.")
+            changes = _words((r.changes | dict(data=r.data)).items())
+            _join(found.setdefault((r.name, changes), {}), r)
         if not found: raise refuse("runs", "none", "one run or more", "Name their folders.")
-        all_changes = [set(changes) for _, changes in found]
-        self.shared = sorted(set.intersection(*all_changes))  # changes that all groups have
+        self.shared = sorted(set.intersection(*(set(changes) for _, changes in found)))
         self.groups = {name + _brackets(w for w in changes if w not in self.shared): group
                        for (name, changes), group in found.items()}
 
@@ -138,14 +151,6 @@ class Comparison:
         return "\n".join(seeds + ([f"all with {', '.join(self.shared)}"] if self.shared else []))
 
     def _repr_markdown_(self): return self.to_markdown()
-
-def _subject(r):
-    "What must be the same for two results to be seeds of one experiment."
-    return Recipe.from_dict(r.recipe).facts(), r.train_images, _test_set(r)
-
-def _test_set(r):
-    "What a run was tested on; runs are pairs only where it is the same."
-    return r.data, r.test_images, tuple(r.per_class)
 
 def _words(pairs): return tuple(f"{k}={v}" for k, v in pairs)
 
@@ -173,17 +178,18 @@ def table(
     level: float = 0.95,  # coverage of the interval
 ) -> pd.DataFrame:  # a row per group; accuracies in per cent
     "Mean, spread and interval of the test accuracy; loss; time."
-    rows = []
-    for label, group in self.groups.items():
-        results = list(group.values())
-        accuracies = pd.Series([100 * r.accuracy for r in results])
-        low, high, over = _interval(results, level)
-        rows.append({"recipe": label, "seeds": len(results), "accuracy %": accuracies.mean(),
-                     "± sd": accuracies.std(),  # NaN for a single one
-                     f"{100 * level:g}% interval": f"{low:.2f} to {high:.2f}", "over": over,
-                     "test loss": np.mean([r.loss for r in results]),
-                     "minutes": np.mean([r.seconds for r in results]) / 60})
+    rows = [_row(label, list(group.values()), level) for label, group in self.groups.items()]
     return pd.DataFrame(rows).round(3)
+
+def _row(label, results, level):
+    "What there is to say about one group."
+    accuracies = pd.Series([100 * r.accuracy for r in results])
+    low, high, over = _interval(results, level)
+    return {"recipe": label, "seeds": len(results), "accuracy %": accuracies.mean(),
+            "± sd": accuracies.std(),  # NaN for a single one
+            f"{100 * level:g}% interval": f"{low:.2f} to {high:.2f}", "over": over,
+            "test loss": np.mean([r.loss for r in results]),
+            "minutes": np.mean([r.seconds for r in results]) / 60}
 
 def _interval(results, level):
     "Lower and upper end for the mean accuracy, in per cent, and what it is an interval over."
@@ -201,14 +207,18 @@ def paired(
     "Differences of the test accuracy between runs of the same seed on the same test images."
     rows, level = [], check_number("level", level, low=0, high=0.9999, open_low=True)
     for (a, one), (b, two) in combinations(self.groups.items(), 2):
-        if len({_test_set(next(iter(group.values()))) for group in (one, two)}) > 1: continue
-        gaps = np.array([100 * (one[s].accuracy - two[s].accuracy) for s in one if s in two])
+        gaps = _gaps(one, two)
         if not len(gaps): continue
         ends = [f"{v:+.2f}" for v in mean_interval(gaps, level)] if len(gaps) > 1 else []
         rows.append({"first": a, "second": b, "pairs": len(gaps), "difference": gaps.mean(),
                      f"{100 * level:g}% interval": " to ".join(ends) or "takes two seeds",
                      "better in": f"{(gaps > 0).sum()} of {len(gaps)}"})
     return pd.DataFrame(rows).round(2)
+
+def _gaps(one, two):
+    "By how many points the first group is better, seed by seed; none if the test sets differ."
+    if len({_test_set(next(iter(group.values()))) for group in (one, two)}) > 1: return np.array([])
+    return np.array([100 * (one[s].accuracy - two[s].accuracy) for s in one if s in two])
 
 # %% ../nbs/11_results.ipynb #150c7a1a
 @patch
@@ -230,16 +240,18 @@ def plot(
     check_choice("what", what, sorted(have))
     ax, scale = new_axes(ax, (6, 3.4)), 100 if what.endswith("accuracy") else 1
     for label, group in self.groups.items():
-        length = min(len(r.curve[what]) for r in group.values())
-        lines = scale * np.array([r.curve[what][:length] for r in group.values()])
-        epochs = np.arange(1, length + 1)
-        name = plain_text(f"{label} ({len(lines)})")
-        (line,) = ax.plot(epochs, lines.mean(0), label=name)
-        ax.fill_between(epochs, lines.min(0), lines.max(0), color=line.get_color(), alpha=0.2, lw=0)
+        _band(ax, [r.curve[what] for r in group.values()], scale, label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.set(xlabel="epoch", ylabel=what.replace("_", " ") + (", %" if scale == 100 else ""))
     ax.legend(frameon=False, fontsize="small")
     return ax
+
+def _band(ax, curves, scale, label):
+    "The mean of some curves, in the band that they fill, as far as all of them go."
+    length = min(map(len, curves))
+    values, epochs = scale * np.array([c[:length] for c in curves]), np.arange(1, length + 1)
+    (line,) = ax.plot(epochs, values.mean(0), label=plain_text(f"{label} ({len(curves)})"))
+    ax.fill_between(epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
 
 # %% ../nbs/11_results.ipynb #6a94a7b6
 def markdown_table(
@@ -308,13 +320,12 @@ def _folder(folder, *more):
 
 def _read_file(path):
     "The results in one file, checked against the recipe of today."
-    saved, known = read_json(path), [f.name for f in fields(Result)]
+    saved, known = read_json(path), ", ".join(f.name for f in fields(Result))
     try: results = [Result(recipe=saved["recipe"], **r) for r in saved["results"]]
     except (TypeError, KeyError, EvaError) as error:
-        allowed = f"a file made by keep_results, with {', '.join(known)}"
-        raise refuse("results", path, allowed, f"It cannot be used ({error}).") from None
-    now, then = RECIPES[path.stem], Recipe.from_dict(saved["recipe"])
-    changed = list(then.diff(now).index)
+        raise refuse("results", path, f"a file made by keep_results, with {known}",
+                     f"It cannot be used ({error}).") from None
+    changed = list(Recipe.from_dict(saved["recipe"]).diff(RECIPES[path.stem]).index)
     if not changed: return results
     raise refuse("results", f"{path}, of another {', '.join(changed)}",
                  "results of the recipe as it is", "Train it again, or delete the file.")

@@ -372,10 +372,10 @@ def _build_cosine(optimizer, steps, epochs, lr_min, lr):
     first, end = _first_rate(optimizer), epochs * steps
     if lr_min > first: raise refuse("lr_min", lr_min, f"at most the first rate, {first:g}")
 
-    def share(t):
+    def _share(t):
         low = lr_min / (_first_rate(optimizer) or 1)  # asked anew: a checkpoint may have changed it
         return low + (1 - low) * (1 + math.cos(math.pi * min(t / end, 1))) / 2
-    return LambdaLR(optimizer, share)
+    return LambdaLR(optimizer, _share)
 
 
 def _first_rate(optimizer):
@@ -437,7 +437,10 @@ class _SideBySide:
 # %% ../nbs/04_schedules.ipynb #d13dda60
 class _WarmedUp(_SideBySide):
     "A warm-up by batches, and a scheduler that sees no metric before the warm-up is over."
-    def step(self, metric=None):
+    def step(
+        self,
+        metric: float | None = None,  # the monitored value after an epoch; None after a batch
+    ) -> None:
         warm = self.by_batch.last_epoch >= self.by_batch.total_iters
         if metric is None or warm: super().step(metric)
 

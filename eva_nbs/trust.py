@@ -110,15 +110,7 @@ def bootstrap_interval(
     tail = 50 * (1 - level)
     return tuple(float(v) for v in np.percentile(values[draws].mean(1), [tail, 100 - tail]))
 
-# %% ../nbs/08b_trust.ipynb #3b4c4238
-def _sample(data, stats, n, seed):
-    "`n` images drawn by the seed: batch, classes, masks."
-    check_number("n", n, low=1, integer=True)
-    if check_data(data).masks is None:
-        raise refuse("data", "images without masks", "images with masks, as load_shapes makes them")
-    which = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
-    return normalized(data.images[which], stats), data.labels[which], data.masks[which]
-
+# %% ../nbs/08b_trust.ipynb #1102d8dc
 def _several(name, values):
     "The values as a list of at least one."
     if isinstance(values, (list, tuple, np.ndarray)) and len(values): return list(values)
@@ -130,6 +122,15 @@ def _methods(methods):
     for method in methods: check_choice("method", method, METHODS)
     return methods
 
+# %% ../nbs/08b_trust.ipynb #84fab685
+def _sample(data, stats, n, seed):
+    "`n` images drawn by the seed: batch, classes, masks."
+    check_number("n", n, low=1, integer=True)
+    if check_data(data).masks is None:
+        raise refuse("data", "images without masks", "images with masks, as load_shapes makes them")
+    which = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
+    return normalized(data.images[which], stats), data.labels[which], data.masks[which]
+
 def _row(name, layer, grid, maps, masks):
     "One line of the table: three measures with their intervals."
     threshold, iou = best_iou(maps, masks)
@@ -140,6 +141,7 @@ def _row(name, layer, grid, maps, masks):
         row |= {key: values.mean().item(), f"{key}_low": low, f"{key}_high": high}
     return row | dict(threshold=threshold)
 
+# %% ../nbs/08b_trust.ipynb #3b4c4238
 def localisation(
     model: nn.Module,  # any classifier
     data: ImageData,  # `ImageData` with masks
@@ -159,31 +161,35 @@ def localisation(
         for layer in layers:
             maps = enlarged(cams, layer, kind="signed")
             rows.append(_row(method, layer, cams.pick(layer).shape[1:], maps, masks))
-    for name, maps in blind_maps(masks, grid, seed).items():
-        of = masks.shape[1:] if name == "centre" else grid  # the blob is drawn pixel by pixel
-        rows.append(_row(name, "", of, maps, masks))
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows + _blind_rows(masks, grid, seed))
 
-# %% ../nbs/08b_trust.ipynb #9e2d4fa7
+def _blind_rows(masks, grid, seed):
+    "The lines of the maps that do not look at the image, and of the mask."
+    size = masks.shape[1:]  # on which the blob is drawn, pixel by pixel; the others have the grid
+    return [_row(name, "", size if name == "centre" else grid, maps, masks)
+            for name, maps in blind_maps(masks, grid, seed).items()]
+
+# %% ../nbs/08b_trust.ipynb #ade7b5b8
 _MEASURES = dict(pointing="highest point on the object", energy="energy on the object", iou="IoU")
 _BLIND = {"noise": COLORS["muted"], "centre": COLORS["accent"], "mask": COLORS["valid"]}
 
-def _dots(ax, key, table, names):
+def _panel(ax, key, table, names):
     "One measure: a row per method, a colour per layer, whiskers for the intervals."
-    shown = table[table.method.isin(names)]
-    layers = list(dict.fromkeys(shown.layer))
+    layers = table[table.method.isin(names)].groupby("layer", sort=False)
     shades = itertools.cycle(("test", "train", "valid", "accent"))
-    for k, (layer, shade) in enumerate(zip(layers, shades)):
-        own = shown[shown.layer == layer]
+    for k, ((layer, own), shade) in enumerate(zip(layers, shades)):
         y = [names.index(m) + 0.3 * (k - (len(layers) - 1) / 2) for m in own.method]
         whiskers = [own[key] - own[f"{key}_low"], own[f"{key}_high"] - own[key]]
         ax.errorbar(own[key], y, xerr=whiskers, fmt="o", ms=4, capsize=2, color=COLORS[shade],
                     label=layer)
-    for name, colour in _BLIND.items():
-        value = table[key][table.method == name].item()
-        ax.axvline(value, ls=":", lw=2, color=colour, label=name)
     ax.set(xlim=(0, 1), title=_MEASURES[key], xlabel="mean, 95 % interval")
 
+def _blind_lines(ax, values):
+    "What the blind maps and the mask reach: dotted lines to compare with."
+    for name, colour in _BLIND.items():
+        ax.axvline(values[name], ls=":", lw=2, color=colour, label=name)
+
+# %% ../nbs/08b_trust.ipynb #9e2d4fa7
 def plot_localisation(
     table: pd.DataFrame,  # from `localisation`
     axes: np.ndarray | list | None = None,  # three Axes to draw on; None: new ones
@@ -191,20 +197,52 @@ def plot_localisation(
     "Pointing, energy and IoU with their intervals; dotted: maps that know nothing, and the mask."
     check_kind("table", table, pd.DataFrame, "a table from localisation")
     names = [name for name in dict.fromkeys(table.method) if name not in _BLIND]
-    if axes is None:
-        _, axes = plt.subplots(1, 3, figsize=(9.5, 0.33 * len(names) + 1), sharey=True,
-                               facecolor="white", layout="constrained", dpi=90)
-    for ax, key in zip(axes, _MEASURES): _dots(new_axes(ax), key, table, names)
-    axes[0].set_yticks(range(len(names)), names)
-    axes[0].set_ylim(len(names) - 0.5, -0.5)
+    if axes is None: axes = _three_axes(0.33 * len(names) + 1)
+    for ax, key in zip(axes, _MEASURES):
+        _panel(new_axes(ax), key, table, names)
+        _blind_lines(ax, table.set_index("method")[key])
+    axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return np.asarray(axes)
 
-# %% ../nbs/08b_trust.ipynb #93a85d5b
+def _three_axes(height):
+    "A white page with three panels side by side."
+    return plt.subplots(1, 3, figsize=(9.5, height), sharey=True, facecolor="white",
+                        layout="constrained", dpi=90)[1]
+
+# %% ../nbs/08b_trust.ipynb #0333d720
 def _ranks(maps):
     "int64 `[N, H, W]`: 0 for the most important pixel; equal ones in reading order."
     order = maps.flatten(1).argsort(dim=1, descending=True, stable=True)
     return order.argsort(dim=1).view(maps.shape)
+
+def _first(rank, fraction):
+    "bool `[N, 1, H, W]`: the pixels that come first."
+    return (rank < round(fraction * rank[0].numel()))[:, None]
+
+# %% ../nbs/08b_trust.ipynb #864b5934
+def _blurred(xb, sigma):
+    "Gaussian blur with reflected borders."
+    radius = min(int(3 * sigma), min(xb.shape[2:]) - 1)
+    kernel = torch.exp(-torch.arange(-radius, radius + 1.0) ** 2 / (2 * sigma**2)).to(xb)
+    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1).expand(xb.shape[1], 1, 1, -1)
+    pad = lambda x, *p: F.pad(x, p, mode="reflect")
+    rows = F.conv2d(pad(xb, radius, radius, 0, 0), kernel, groups=xb.shape[1])
+    return F.conv2d(pad(rows, 0, 0, radius, radius), kernel.transpose(2, 3), groups=xb.shape[1])
+
+def _changed(x, rank, kind, fractions):
+    "The batch with more and more of its pixels changed, one version for each fraction."
+    deletion = kind == "deletion"
+    start, end = (x, torch.zeros_like(x)) if deletion else (_blurred(x, x.shape[3] / 8), x)
+    for fraction in fractions:
+        yield torch.where(_first(rank, fraction).to(x.device), end, start)
+
+# %% ../nbs/08b_trust.ipynb #4564e23a
+def _no_function(target):
+    "Refuse a score of one's own where the class's probability is followed."
+    if callable(target):
+        raise refuse("target", "a function", "class indices [N], one index, or None",
+                     "What is followed here is one class's score.")
 
 def _check_order(xb, maps):
     "Refuse maps that are not of the size of the images."
@@ -215,25 +253,15 @@ def _check_order(xb, maps):
         raise refuse("maps", f"shape {list(maps.shape)}", f"{wanted}, a value for each pixel",
                      "Use enlarged(cams).")
 
-def _first(rank, fraction):
-    "bool `[N, 1, H, W]`: the pixels that come first."
-    return (rank < round(fraction * rank[0].numel()))[:, None]
+def _follow(model, x, target, versions, measure=lambda logits: logits):
+    "`[N, 1 + V]`: what `measure` makes of each image's class, for `x` and for `V` versions of it."
+    with untouched(model):
+        whole = call_model(model, x)
+        classes = target_scores(whole, target)[1][:, None]
+        seen = [whole, *(call_model(model, version) for version in versions)]
+        return torch.cat([measure(logits).gather(1, classes) for logits in seen], 1).cpu()
 
-def _no_function(target):
-    "Refuse a score of one's own where the class's probability is followed."
-    if callable(target):
-        raise refuse("target", "a function", "class indices [N], one index, or None",
-                     "What is followed here is one class's score.")
-
-def _blurred(xb, sigma):
-    "Gaussian blur with reflected borders."
-    radius = min(int(3 * sigma), min(xb.shape[2:]) - 1)
-    kernel = torch.exp(-torch.arange(-radius, radius + 1.0) ** 2 / (2 * sigma**2)).to(xb)
-    kernel = (kernel / kernel.sum()).view(1, 1, 1, -1).expand(xb.shape[1], 1, 1, -1)
-    pad = lambda x, *p: F.pad(x, p, mode="reflect")
-    rows = F.conv2d(pad(xb, radius, radius, 0, 0), kernel, groups=xb.shape[1])
-    return F.conv2d(pad(rows, 0, 0, radius, radius), kernel.transpose(2, 3), groups=xb.shape[1])
-
+# %% ../nbs/08b_trust.ipynb #93a85d5b
 @enough_memory
 def perturbation_curve(
     model: nn.Module,  # any classifier
@@ -246,19 +274,12 @@ def perturbation_curve(
     "The class's probability while pixels are removed, or added, in the order of the map."
     check_choice("kind", kind, ("deletion", "insertion"))
     check_number("steps", steps, low=1, integer=True)
-    model, x, rows = check_classifier(model), as_input(model, xb), []
+    model, x = check_classifier(model), as_input(model, xb)
     _check_order(x, maps), _no_function(target)
-    rank = _ranks(maps)
-    with untouched(model):
-        classes = target_scores(call_model(model, x), target)[1]
-        deletion = kind == "deletion"
-        start, end = (x, torch.zeros_like(x)) if deletion else (_blurred(x, x.shape[3] / 8), x)
-        for fraction in torch.linspace(0, 1, steps + 1):
-            changed = _first(rank, fraction.item()).to(x.device)
-            logits = call_model(model, torch.where(changed, end, start))
-            probabilities = logits.float().softmax(1)
-            rows.append(probabilities.gather(1, classes[:, None])[:, 0].cpu())
-    return torch.linspace(0, 1, steps + 1), torch.stack(rows, 1)
+    fractions = torch.linspace(0, 1, steps + 1)
+    versions = _changed(x, _ranks(maps), kind, fractions.tolist())
+    probability = lambda logits: logits.float().softmax(1)
+    return fractions, _follow(model, x, target, versions, probability)[:, 1:]
 
 # %% ../nbs/08b_trust.ipynb #be2f4f2c
 def curve_area(
@@ -281,18 +302,20 @@ def plot_curves(
     check_kind("curves", curves, dict, "name → (fractions [S], values [N, S])")
     ax = new_axes(ax)
     colours = itertools.cycle(plt.get_cmap("tab10").colors)
-    for name, (x, y) in curves.items():
-        mean, error = y.mean(0), y.std(0) / len(y) ** 0.5
-        whole = (x[0], x[-1]) == (0, 1)
-        area = f": area {curve_area(x, y).mean():.2f}" if whole else ""
-        colour = _BLIND.get(name) or next(colours)
-        ax.plot(x, mean, color=colour, label=name + area)
-        ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.15, lw=0)
+    for name, (x, y) in curves.items(): _band(ax, x, y, name, _BLIND.get(name) or next(colours))
     ax.set(xlabel=xlabel, ylabel=ylabel)
     ax.legend(fontsize=7, framealpha=0.5)
     return ax
 
-# %% ../nbs/08b_trust.ipynb #9e170cc0
+def _band(ax, x, y, name, colour):
+    "The mean of the curves `y` in a band; if they go the whole way from 0 to 1, with its area."
+    mean, error = y.mean(0), y.std(0) / len(y) ** 0.5
+    whole = (x[0], x[-1]) == (0, 1)
+    area = f": area {curve_area(x, y).mean():.2f}" if whole else ""
+    ax.plot(x, mean, color=colour, label=name + area)
+    ax.fill_between(x, mean - 2 * error, mean + 2 * error, color=colour, alpha=0.15, lw=0)
+
+# %% ../nbs/08b_trust.ipynb #1fbc54f2
 def _near(v):
     "For each pixel of `v` `[N, C, H, W]` the weighted sum of its neighbours inside the image."
     p = F.pad(v, (1, 1, 1, 1))
@@ -302,17 +325,22 @@ def _near(v):
 def _solve(apply, right, tolerance):
     "Conjugate gradients for each `[H, W]` plane of `right` by itself; `apply` is the linear map."
     x, r, p = torch.zeros_like(right), right, right
-    old = (r * r).sum((2, 3), keepdim=True)
+    old = _squares(r)
     enough, tiny = tolerance**2 * old, torch.finfo(right.dtype).tiny
     for _ in range(right.shape[2] * right.shape[3]):
-        if (old <= enough).all(): break
+        if (old <= enough).all(): return x
         q = apply(p)
         step = old / (p * q).sum((2, 3), keepdim=True).clamp(min=tiny)
         x, r = x + step * p, r - step * q
-        new = (r * r).sum((2, 3), keepdim=True)
+        new = _squares(r)
         p, old = r + new / old.clamp(min=tiny) * p, new
     return x
 
+def _squares(r):
+    "The sum of squares of each plane."
+    return r.square().sum((2, 3), keepdim=True)
+
+# %% ../nbs/08b_trust.ipynb #9e170cc0
 def impute(
     xb: torch.Tensor,  # float `[N, C, H, W]`
     missing: torch.Tensor,  # bool `[N, H, W]`, True where to fill in; never a whole image
@@ -325,6 +353,15 @@ def impute(
     hole = missing[:, None].to(xb)
     degree, known = _near(torch.ones_like(hole)), xb * (1 - hole)
     return known + _solve(lambda v: hole * (degree * v - _near(v)), hole * _near(known), tolerance)
+
+# %% ../nbs/08b_trust.ipynb #80784ee5
+def _imputed(x, rank, shares, noise, seed):
+    "The batch with more and more of its pixels filled in from the others, and noise on them."
+    generator = torch.Generator().manual_seed(seed)
+    for share in shares:
+        gone = _first(rank, share).to(x.device)
+        extra = noise * torch.randn(x.shape, generator=generator).to(x) * gone
+        yield impute(x, gone[:, 0]) + extra
 
 # %% ../nbs/08b_trust.ipynb #b77f602d
 @enough_memory
@@ -342,18 +379,11 @@ def road(
     check_choice("first", first, ("most", "least"))
     for share in _several("shares", shares): check_number("share", share, 0, 1 - 1e-9)
     check_number("noise", noise, 0)
-    model, x, rows = check_classifier(model), as_input(model, xb), []
+    model, x = check_classifier(model), as_input(model, xb)
     _check_order(x, maps), _no_function(target)
-    generator = torch.Generator().manual_seed(seed)
     rank = _ranks((maps if first == "most" else -maps).float().cpu())
-    with untouched(model):
-        before, classes = target_scores(call_model(model, x), target)
-        for share in shares:
-            gone = _first(rank, share).to(x.device)
-            extra = noise * torch.randn(x.shape, generator=generator).to(x) * gone
-            after = target_scores(call_model(model, impute(x, gone[:, 0]) + extra), classes)[0]
-            rows.append((after - before).float().cpu())
-    return torch.stack(rows, 1)
+    scores = _follow(model, x, target, _imputed(x, rank, shares, noise, seed))
+    return (scores[:, 1:] - scores[:, :1]).float()
 
 # %% ../nbs/08b_trust.ipynb #df981326
 def road_score(
@@ -376,14 +406,16 @@ def rank_correlation(
     for m in (a, b): check_kind("maps", m, torch.Tensor, "a tensor [N, h, w]")
     if a.shape != b.shape or a.ndim != 3:
         raise refuse("maps", f"shapes {list(a.shape)} and {list(b.shape)}", "two of [N, h, w]")
-    def _centred(m):
-        m = m.flatten(1).contiguous()
-        ordered = m.sort(1).values
-        r = torch.searchsorted(ordered, m) + torch.searchsorted(ordered, m, right=True)
-        return r.double() - r.double().mean(1, keepdim=True)
-    a, b = _centred(a.double()), _centred(b.double())
+    a, b = _centred_ranks(a), _centred_ranks(b)
     scale = (a.square().sum(1) * b.square().sum(1)).sqrt()
     return (a * b).sum(1) / scale.clamp(min=1e-12)
+
+def _centred_ranks(m):
+    "float64 `[N, h·w]`: each map's ranks (doubled, which no correlation minds), their mean 0."
+    m = m.double().flatten(1).contiguous()
+    ordered = m.sort(1).values
+    r = torch.searchsorted(ordered, m) + torch.searchsorted(ordered, m, right=True)
+    return r.double() - r.double().mean(1, keepdim=True)
 
 # %% ../nbs/08b_trust.ipynb #3fd78e67
 def _forget(module):
@@ -421,15 +453,14 @@ def weight_randomisation(
 ) -> pd.DataFrame:  # a row per stage lost, from "nothing"; mean rank correlation of each method
     "Forget the stages from the last to the first, and compare the maps with the intact model's."
     _no_function(target)
-    methods, names, rows = _methods(methods), list(stages(check_classifier(model)))[::-1], {}
+    methods, names, rows = _methods(methods), list(stages(check_classifier(model)))[::-1], []
     first = grad_cam(model, xb, target, layer, methods[0])
     maps = lambda net, m: grad_cam(net, xb, first.classes, first.layers[-1], m).pick()
     intact = {m: maps(model, m) for m in methods}
-    for k, name in enumerate(["nothing", *(f"+ {name}" for name in names)]):
-        spoilt = randomised(model, names[:k], seed)
-        rows[name] = {m: rank_correlation(intact[m], maps(spoilt, m)).mean().item()
-                      for m in methods}
-    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("lost")
+    for k in range(len(names) + 1):
+        lost = randomised(model, names[:k], seed)
+        rows.append({m: rank_correlation(intact[m], maps(lost, m)).mean().item() for m in methods})
+    return pd.DataFrame(rows, pd.Index(["nothing", *(f"+ {name}" for name in names)], name="lost"))
 
 # %% ../nbs/08b_trust.ipynb #30cda22b
 def plot_randomisation(
@@ -438,11 +469,10 @@ def plot_randomisation(
 ) -> plt.Axes:  # the Axes
     "How much of each method's maps survives as the model forgets; lines that stay high fail."
     check_kind("table", table, pd.DataFrame, "a table from weight_randomisation")
-    ax = new_axes(ax)
-    for (name, column), colour in zip(table.items(), plt.get_cmap("tab10").colors):
-        ax.plot(range(len(table)), column, "o-", ms=4, color=colour, label=name)
+    ax, x = new_axes(ax), range(len(table))
+    for name in table: ax.plot(x, table[name], "o-", ms=4, label=name)
     ax.axhline(0, color=COLORS["muted"], lw=1)
-    ax.set_xticks(range(len(table)), table.index, rotation=25, ha="right")
+    ax.set_xticks(x, table.index, rotation=25, ha="right")
     ax.set(xlabel="random weights in …", ylabel="rank correlation with\nthe intact model's maps",
            ylim=(-0.35, 1.05))
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
@@ -496,17 +526,20 @@ def plot_sensitivity(
 ) -> plt.Axes:  # the Axes
     "Mean sensitivity of several methods over the size of the change, both on logarithmic axes."
     ax, radii = new_axes(ax), _several("radii", radii)
-    for method, colour in zip(_methods(methods), plt.get_cmap("tab10").colors):
-        values = [sensitivity(model, xb, target, method=method, radius=r, n=n).mean().item()
-                  for r in radii]
-        ax.plot(radii, values, "o-", ms=4, color=colour, label=method)
-    share = (xb[0].numel() / 3) ** 0.5 / xb.flatten(1).norm(dim=1)  # uniform noise: deviation r/√3
-    ax.plot(radii, [r * share.mean().item() for r in radii], ":", color=COLORS["muted"],
-            label="as much as the image")
+    change = lambda m, r: sensitivity(model, xb, target, method=m, radius=r, n=n).mean().item()
+    for method in _methods(methods):
+        ax.plot(radii, [change(method, r) for r in radii], "o-", ms=4, label=method)
+    _image_line(ax, xb, radii)
     ax.set(xscale="log", yscale="log", xlabel="largest change of a pixel, standard deviations",
            ylabel="relative change of the map")
     ax.legend(fontsize=8)
     return ax
+
+def _image_line(ax, xb, radii):
+    "How much the images themselves were changed, in the same measure."
+    share = (xb[0].numel() / 3) ** 0.5 / xb.flatten(1).norm(dim=1)  # uniform noise: deviation r/√3
+    ax.plot(radii, [r * share.mean().item() for r in radii], ":", color=COLORS["muted"],
+            label="as much as the image")
 
 # %% ../nbs/08b_trust.ipynb #4adca11d
 def reach(
@@ -518,18 +551,21 @@ def reach(
     seed: int = 0,  # of the random image that is differentiated
 ) -> torch.Tensor:  # float32 `[H, W]`, 0 to 1: how strongly each pixel acts on the position
     "Which pixels act on one position of a layer's map: the size of the gradient there."
-    model, kept, size = check_classifier(model), [], check_pair("size", size, 1)
+    model, size = check_classifier(model), check_pair("size", size, 1)
     check_number("channels", channels, 1, integer=True)
     x = torch.randn(8, channels, *size, generator=torch.Generator().manual_seed(seed))
-    check_choice("layer", layer, spatial_layers(model, x))
+    known = spatial_layers(model, x)
+    h, w = known[check_choice("layer", layer, known)][1:]
+    row, column = check_pair("position", position, 0, (h - 1, w - 1))
+    strength = _pixel_gradient(model, x, layer, row, column).abs().sum((0, 1)).float().cpu()
+    return strength / strength.max().clamp(min=1e-30)
+
+def _pixel_gradient(model, x, layer, row, column):
+    "The gradient of what one position of a layer says (all channels, squared), at the pixels."
+    kept = []
     keep = lambda module, args, out: kept.append(out.clone())
     watching = model.get_submodule(layer).register_forward_hook(keep)
     with watching, untouched(model), torch.enable_grad():
         x = as_input(model, x).requires_grad_()
         call_model(model, x)
-        h, w = kept[-1].shape[2:]
-        row, column = check_pair("position", position, 0, (h - 1, w - 1))
-        acts = kept[-1][:, :, row, column]
-        grad, = torch.autograd.grad(acts.square().sum(), x)
-    strength = grad.abs().sum((0, 1)).float().cpu()
-    return strength / strength.max().clamp(min=1e-30)
+        return torch.autograd.grad(kept[-1][:, :, row, column].square().sum(), x)[0]
