@@ -670,7 +670,16 @@ def _map(figure, place, image, cams, layer, opacity, classes):
     note = f"{layer}: {h}×{w} positions" if found else "no positive evidence: signed map in grey"
     return _still(figure, place, shown, f"{cams.method} for “{classes[cams.classes[0]]}”", note)
 
-# %% ../nbs/09_widgets.ipynb #948a3720
+# %% ../nbs/09_widgets.ipynb #2d06e012
+def _cam_controls(data, layers, methods):
+    "Image, class, layer, method and opacity."
+    targets = ("predicted", "actual", *data.classes)
+    return dict(
+        image=Slide(0, len(data) - 1, 0), target=Pick(targets, "predicted", "class"),
+        layer=Pick(layers, layers[-1]), method=Pick(methods, methods[0]),
+        opacity=Slide(0, 1, 0.5, 0.05))
+
+# %% ../nbs/09_widgets.ipynb #ea2779bd
 def gradcam_explorer(
     model: nn.Module,  # a classifier; a copy of it as it is now is explored
     data: ImageData,  # `ImageData`: the images to choose from
@@ -697,14 +706,6 @@ def gradcam_explorer(
         _bars(figure, [0.72, 0.08, 0.27, 0.80], probs, data.classes, actual, int(cams.classes[0]))
         return cams
     return Explorer(_draw, _cam_controls(data, layers, methods), (8.2, 3.3), "activation map")
-
-def _cam_controls(data, layers, methods):
-    "Image, class, layer, method and opacity."
-    targets = ("predicted", "actual", *data.classes)
-    return dict(
-        image=Slide(0, len(data) - 1, 0), target=Pick(targets, "predicted", "class"),
-        layer=Pick(layers, layers[-1]), method=Pick(methods, methods[0]),
-        opacity=Slide(0, 1, 0.5, 0.05))
 
 # %% ../nbs/09_widgets.ipynb #353aadf3
 def _page(preds, n, order, actual, predicted, page, **_):
@@ -798,18 +799,24 @@ class TrainingDashboard(Callback):
         self._images, self._since = 0, time.perf_counter()
         self._next = self._since + max(self.every, 50 * (self._since - now))
 
-    def after_fit(self, learner: Learner) -> None:  # the Learner that trains
-        self._running, torn = False, learner._in_step
-        savers = [c for c in learner.callbacks if isinstance(c, Checkpoint) and not torn]
-        kept = [c.folder for c in savers if not c._warned]
-        asked = learner._anyone(self._pressed or learner.interrupted)
-        if learner._anyone(len(kept) < max(1, len(savers))) and asked and not torn:
-            state = learner.state_dict()  # which every process must ask for
-            if not learner.rank: kept += self._save(state)
-        if learner.rank: return
-        self._message = self._farewell(learner, kept, asked)
-        self._refresh()
-        if self._widget is None and _in_kernel() and not _somebody_there(): _display(self)
+# %% ../nbs/09_widgets.ipynb #cba6b1d1
+@patch
+def after_fit(
+    self: TrainingDashboard,
+    learner: Learner,  # the Learner that trains
+) -> None:
+    "Save what was stopped and is not saved yet, and show the last picture."
+    self._running, torn = False, learner._in_step
+    savers = [c for c in learner.callbacks if isinstance(c, Checkpoint) and not torn]
+    kept = [c.folder for c in savers if not c._warned]
+    asked = learner._anyone(self._pressed or learner.interrupted)
+    if learner._anyone(len(kept) < max(1, len(savers))) and asked and not torn:
+        state = learner.state_dict()  # which every process must ask for
+        if not learner.rank: kept += self._save(state)
+    if learner.rank: return
+    self._message = self._farewell(learner, kept, asked)
+    self._refresh()
+    if self._widget is None and _in_kernel() and not _somebody_there(): _display(self)
 
 # %% ../nbs/09_widgets.ipynb #3c330f46
 @patch
