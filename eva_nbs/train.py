@@ -260,6 +260,10 @@ class Progress(Callback):
         watched = watched and not os.environ.get("TQDM_DISABLE")  # which tqdm.notebook ignores
         self._next = self._first + (2 if self.show == "auto" else 0.5) if watched else math.inf
 
+    def after_batch(self, learner: "Learner") -> None:  # the Learner that trains
+        if learner.compile and len(learner.history._steps["lr"]) == 1: self._tell_compile_time()
+        if time.perf_counter() >= self._next: self._move(learner)
+
     def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         self._close()
         if self.show != "off": print(epoch_line(learner.history[-1], learner.until), flush=True)
@@ -277,13 +281,8 @@ class Progress(Callback):
 
 # %% ../nbs/06_train.ipynb #9fcebeff
 @patch
-def after_batch(
-    self: Progress,
-    learner: "Learner",  # the Learner that trains
-) -> None:
-    "Move the bar, if it is time."
-    if learner.compile and len(learner.history._steps["lr"]) == 1: self._tell_compile_time()
-    if time.perf_counter() < self._next: return
+def _move(self: Progress, learner):
+    "Bring the bar to where the learner stands."
     self._next = time.perf_counter() + 0.5
     if self._bar is None: self._open(learner)
     now, per_batch = learner.running(), learner.loaders.train.batch_size * learner.world
