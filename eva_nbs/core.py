@@ -165,10 +165,9 @@ COLORS = dict(train="#1f6fb4", test="#d1495b", valid="#2a9d6f", accent="#e08e0b"
 def new_axes(
     ax: plt.Axes | None = None,  # a matplotlib Axes to draw on, or None for a new figure
     figsize: tuple = (5, 3.2),  # width and height of a new figure, in inches
-) -> plt.Axes:  # the Axes, without upper and right spines; a new figure is a white page
-    "Axes in the house style; a new figure is white, so it can be read on a dark page, too."
-    page = dict(figsize=figsize, dpi=90, facecolor="white", layout="constrained")
-    if ax is None: ax = plt.figure(**page).add_subplot()
+) -> plt.Axes:  # the Axes, without upper and right spines
+    "Axes in the house style; page and ink are those of matplotlib's style, also of a dark one."
+    if ax is None: ax = plt.figure(figsize=figsize, dpi=90, layout="constrained").add_subplot()
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(alpha=0.25)
     return ax
@@ -497,7 +496,7 @@ def save_picture(
 ) -> None:
     "Write a figure so that it appears under its name only when it is whole."
     look = dict(format=Path(path).suffix[1:].lower(), dpi=dpi, bbox_inches="tight")
-    with atomic_write(path, "wb") as file: figure.savefig(file, facecolor="white", **look)
+    with atomic_write(path, "wb") as file: figure.savefig(file, **look)
     plt.close(figure)
 
 # %% ../nbs/00_core.ipynb #5851f45d

@@ -261,7 +261,7 @@ def show_images(
     ncols: int | None = None,  # pictures in a row; None: as square as it gets
     scale: float = 1.0,  # width of a picture in inches
     axes: np.ndarray | list | None = None,  # at least N to draw into; None makes a figure
-    colors: list[str] | None = None,  # a colour for each title; None: black
+    colors: list[str] | None = None,  # a colour for each title; None: the style's
 ) -> np.ndarray:  # the Axes of the N images
     "A grid of pictures, each pixel a crisp square."
     if isinstance(images, ImageData):
@@ -279,12 +279,13 @@ def show_images(
     for k, (ax, image) in enumerate(zip(axes, images)):
         limits = dict(vmin=0, vmax=1) if np.asarray(image).dtype == bool else {}
         ax.imshow(np.asarray(image), interpolation="nearest", cmap="gray", **limits)
-        if titles is not None: _title(ax, titles[k], scale, colors[k] if colors else "black")
+        if titles is not None: _title(ax, titles[k], scale, colors[k] if colors else None)
     return axes[:n]
 
 
 def _title(ax, text, scale, color):
     size = min(9, 7.5 * max(scale, 0.9))
+    color = color or plt.rcParams["text.color"]
     ax.set_title(plain_text(text), fontsize=size, pad=3, color=color)
 
 
@@ -294,8 +295,7 @@ def _grid(n, ncols, scale, titles, shape, left=0.0):
     ncols = ncols or max(1, int(np.ceil(np.sqrt(n))))
     rows, room = max(1, -(-n // ncols)), 0.17 * lines
     width, height = left + ncols * scale, rows * (scale * shape[0] / shape[1] + room)
-    fig, axes = plt.subplots(rows, ncols, squeeze=False, figsize=(width, height), dpi=80,
-                             facecolor="white")
+    fig, axes = plt.subplots(rows, ncols, squeeze=False, figsize=(width, height), dpi=80)
     fig.subplots_adjust(left / width + 0.01, 0.01, 0.99, 1 - room / height - 0.005,
                         wspace=0.07, hspace=0.07 + 0.2 * lines / scale)
     return axes.ravel()

@@ -227,11 +227,6 @@ def facts(self: Recipe) -> dict:  # name of the fact → plain value, dictionari
         shown |= {f"{key[:-8]} {k}": v for k, v in value.items()} if nested else {key: value}
     return shown | {f"policy {k}": repr(op) for k, op in enumerate(self.policy.ops, 1)}
 
-@patch
-def __str__(self: Recipe) -> str:
-    "The recipe for people: a line to a fact."
-    lines = [f"{k:22} {v}" for k, v in self.facts().items()]
-    return "\n".join([f"{self.name}: {self.title}", *lines, f"{'notes':22} {self.notes}"])
 
 # %% ../nbs/10_experiments.ipynb #71b3c8a1
 @patch
@@ -277,6 +272,27 @@ def _paced(self: Recipe, epochs):
     return options | dict(peak_epoch=peak * epochs / self.epochs)
 
 def _fraction(lr_max): return check_number("lr_max", lr_max, low=0, open_low=True) / 25
+
+# %% ../nbs/10_experiments.ipynb #a17c20ee
+@patch(as_prop=True)
+def changes(self: Recipe) -> dict:  # fact → value; "–" for a missing fact, empty without a change
+    "What is not as in the recipe of `RECIPES` that has this name."
+    base, facts = RECIPES.get(self.name, self).facts(), self.facts()
+    return {k: facts.get(k, "–") for k in base | facts if base.get(k) != facts.get(k)}
+
+@patch
+def _changes_as_text(self: Recipe):
+    return ", ".join(f"{k}={_short(v)}" for k, v in self.changes.items())
+
+def _short(value): return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+@patch
+def __str__(self: Recipe) -> str:
+    "The recipe for people: a line to a fact."
+    lines = [f"{k:22} {v}" for k, v in self.facts().items()]
+    for name, text in (("changed here", self._changes_as_text()), ("notes", self.notes)):
+        if text: lines.append(f"{name:22} {text}")
+    return "\n".join([f"{self.name}: {self.title}", *lines])
 
 # %% ../nbs/10_experiments.ipynb #0b47a7b3
 def parse_changes(
@@ -946,6 +962,7 @@ def _facts(run, m):
     r = run.recipe
     return [*_what(r, m), *_how(r, m["rates"]), ("Seed", run.config["seed"]),
             ("Choosing", _chosen(r, m)), ("Machine", f"{m['device']}, {m['precision']}"),
+            *([("Changed here", changed)] if (changed := r._changes_as_text()) else []),
             ("Notes", r.notes)]
 
 def _what(r, m):
@@ -969,8 +986,6 @@ def _how(r, rates):
 def _chosen(r, m):
     if not r.valid: return "nothing in this training: its last weights count"
     return f"the weights, by {m.get('valid_images', r.valid):,} validation images"
-
-def _short(value): return f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 # %% ../nbs/10_experiments.ipynb #1e240fc4
 _TABLES = dict(overview="Accuracy, its 95 % interval, and the calibration error",

@@ -638,7 +638,7 @@ def _grid(figure, n, ncols, width, height):
     "White figure with room for a caption below and a colour bar at the right; Axes without frames."
     nrows = -(-n // ncols)
     size = max(4, ncols * width + 0.7), nrows * height + 0.35
-    look = dict(figsize=size, facecolor="white", layout="constrained", dpi=90)
+    look = dict(figsize=size, layout="constrained", dpi=90)
     figure = plt.figure(**look) if figure is None else figure
     axes = figure.subplots(nrows, ncols, squeeze=False)
     for ax in axes.flat: ax.set(xticks=[], yticks=[], frame_on=False)

@@ -209,8 +209,8 @@ def _check_outputs(outputs, data):
                      f"{wanted}, a logit per image and class", "Was it built for other data?")
     broken = (~outputs.isfinite()).any(1).sum().item()
     if not broken: return outputs
-    raise refuse("model", f"NaN or infinite outputs for {broken} images", "finite logits",
-                 "Its weights may be broken: load an earlier checkpoint.")
+    raise refuse("model", f"NaN or infinite outputs for {broken:,} of {len(data):,} images",
+                 "finite logits", "Its weights may be broken: load an earlier checkpoint.")
 
 def _log_probs(model, data, stats, batch_size, precision):
     "Log-probabilities float32 `[N, C]` on the CPU, in the data's order."

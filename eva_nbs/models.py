@@ -582,7 +582,7 @@ class Diagram:
     def _png(self):
         "The picture's bytes."
         ax, page = self.plot(), BytesIO()
-        ax.figure.savefig(page, format="png", facecolor="white", bbox_inches="tight")
+        ax.figure.savefig(page, format="png", bbox_inches="tight")
         plt.close(ax.figure)
         return page.getvalue()
 
@@ -702,7 +702,7 @@ def _grid(n, axes=None, columns=8, side=0.95):
     if axes is None:
         rows, columns = -(-n // columns), min(n, columns)
         size = (side * columns + 1.1, side * rows + 0.3)
-        fig = plt.figure(figsize=size, dpi=90, facecolor="white", layout="constrained")
+        fig = plt.figure(figsize=size, dpi=90, layout="constrained")
         axes = fig.subplots(rows, columns, squeeze=False)
     axes = np.asarray(axes).ravel()
     for ax in axes: ax.axis("off")

@@ -91,10 +91,8 @@ def name(self: Result) -> str:
 @patch(as_prop=True)
 def changes(self: Result) -> dict:  # fact → value; empty where the recipe was not changed
     "What was changed of the recipe that has this name."
-    recipe = Recipe.from_dict(self.recipe)
-    base, facts = RECIPES.get(recipe.name, recipe).facts(), recipe.facts()
     of_data = {k: v for k in ("subset", "size") if (v := getattr(self, k)) is not None}
-    return {k: facts.get(k, "–") for k in base | facts if base.get(k) != facts.get(k)} | of_data
+    return Recipe.from_dict(self.recipe).changes | of_data
 
 # %% ../nbs/11_results.ipynb #09a085df
 def mean_interval(

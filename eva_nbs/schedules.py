@@ -165,7 +165,7 @@ def _plot_momentum(ax, curve):
 @patch
 def _repr_png_(self: Schedule):
     ax, page = plot_schedule(self), BytesIO()
-    ax.figure.savefig(page, format="png", facecolor="white")
+    ax.figure.savefig(page, format="png")
     plt.close(ax.figure)
     return page.getvalue()
 
@@ -295,7 +295,7 @@ def _bracket(ax, start, end, y, text, tick):
     "A measure from `start` to `end` with little ends, and what it measures."
     ax.plot([start, end], [y, y], color=COLORS["muted"], lw=1)
     for x in (start, end): ax.plot([x, x], [y - tick, y + tick], color=COLORS["muted"], lw=1)
-    ax.text((start + end) / 2, y - tick, text, ha="center", va="top", fontsize=8, color="#444444")
+    ax.text((start + end) / 2, y - tick, text, ha="center", va="top", fontsize=8, alpha=0.73)
 
 # %% ../nbs/04_schedules.ipynb #c618e6e9
 def plot_cyclic(

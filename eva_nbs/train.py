@@ -143,8 +143,7 @@ def plot(
 ) -> np.ndarray:  # the two Axes: loss and accuracy
     "Loss and accuracy over the epochs, for each part that was scored."
     if axes is None:
-        axes = plt.figure(figsize=(8.5, 3.2), dpi=90, facecolor="white",
-                          layout="constrained").subplots(1, 2)
+        axes = plt.figure(figsize=(8.5, 3.2), dpi=90, layout="constrained").subplots(1, 2)
     frame = self.to_frame()
     for ax, name, scale in zip(axes, ("loss", "accuracy"), (1, 100)):
         for part in [p for p in ("train", "valid", "test") if f"{p}_{name}" in frame]:
@@ -1283,13 +1282,14 @@ def load_state_dict(
     """Stand exactly where `state` was taken. The batches may have become smaller or larger, and
     the processes more or fewer, as long as a step still takes the same images."""
     _check_state(self, state)
+    state = copy.deepcopy(state)  # training goes on in tensors of its own
     for name in ("epoch", "batch", "until", "seed"): setattr(self, name, state[name])
     now = _images_per_batch(self)
     seen = self.batch * state.get("per_batch", now)  # more than there are after an odd last batch
     self.batch = min(-(-seen // now), len(self.loaders.train))
-    self._elapsed, self._sums = state["elapsed"], copy.deepcopy(state["sums"])
+    self._elapsed, self._sums = state["elapsed"], state["sums"]
     self._settled = len(self._sums["n"])
-    self.history = History(*copy.deepcopy([state["rows"], state["steps"]]))
+    self.history = History(state["rows"], state["steps"])
     self.scheduler = None
     if state["schedule"]: self._load_schedule(state)
     with _tensors_stay(self.optimizer): self.optimizer.load_state_dict(state["optimizer"])

@@ -206,9 +206,8 @@ def plot_localisation(
     return np.asarray(axes)
 
 def _three_axes(height):
-    "A white page with three panels side by side."
-    return plt.subplots(1, 3, figsize=(9.5, height), sharey=True, facecolor="white",
-                        layout="constrained", dpi=90)[1]
+    "Three panels side by side."
+    return plt.subplots(1, 3, figsize=(9.5, height), sharey=True, layout="constrained", dpi=90)[1]
 
 # %% ../nbs/08b_trust.ipynb #0333d720
 def _ranks(maps):

@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 import torch
 from fastcore.basics import patch
+from matplotlib import rcParams
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
@@ -231,7 +232,7 @@ class Explorer:
         self.groups, self.relevant, self.gallery = groups or {"": list(controls)}, relevant, gallery
         self.values = {name: control.value for name, control in controls.items()}
         self._widget, self._quiet, self._lock = None, False, threading.RLock()
-        self._page = Figure(facecolor="white")
+        self._page = Figure()
         self._refresh()
 
     def __repr__(self):
@@ -245,7 +246,7 @@ def plot(
     figure: Figure | None = None,  # an empty one, or a SubFigure; None: a new one
 ) -> Figure:  # the figure
     "The present picture by itself, as a matplotlib figure."
-    if figure is None: figure = Figure(figsize=self._shape(), dpi=100, facecolor="white")
+    if figure is None: figure = Figure(figsize=self._shape(), dpi=100)
     self._paint(figure)
     return figure
 
@@ -410,7 +411,7 @@ def _still(figure, place, picture, title="", note=""):
     ax.imshow(np.asarray(picture), interpolation="nearest")
     ax.set(xticks=[], yticks=[], frame_on=False, anchor="N")
     ax.set_title(plain_text(title), fontsize=9, pad=4)
-    ax.set_xlabel(plain_text(note), fontsize=8, color="#444444", labelpad=4)
+    ax.set_xlabel(plain_text(note), fontsize=8, alpha=0.73, labelpad=4)
     return ax
 
 def _sheet(images, ncols):
@@ -517,7 +518,7 @@ def _range_test(ax, found, low, high):
     "The curve with a range of your own, and a title that judges it: in red where it goes too far."
     replace(found, lr_min=low, lr_max=high).plot(ax)
     ax.minorticks_off()
-    colour = COLORS["test"] if high > found.lr_max * 1.01 else "black"
+    colour = COLORS["test"] if high > found.lr_max * 1.01 else rcParams["text.color"]
     ax.set_title(_judge(found, low, high), fontsize=9, color=colour)
 
 # %% ../nbs/09_widgets.ipynb #e367f854
@@ -871,7 +872,7 @@ def plot(
     figure: Figure | None = None,  # an empty matplotlib Figure, or None for a new one
 ) -> Figure:  # the figure
     "The curves so far: loss, accuracy and learning rate over the epochs."
-    if figure is None: figure = Figure(figsize=(9, 2.8), dpi=110, facecolor="white")
+    if figure is None: figure = Figure(figsize=(9, 2.8), dpi=110)
     axes = [new_axes(figure.add_axes([x, 0.17, 0.24, 0.64])) for x in (0.07, 0.4, 0.75)]
     labels, curves = ("loss", "accuracy (%)", "learning rate"), []
     if self._learner: curves = self._curves()
