@@ -116,22 +116,28 @@ def _whole(u, n):
     return (u * n).long().clamp_(max=n - 1)
 
 # %% ../nbs/02_augment.ipynb #2876b993
-def _shift(x, dy, dx, padding):
-    "Read each image [H,W,3] from (dy, dx) on, as one stretch of memory; outside is anything."
-    (b, h, w, c), margin = x.shape, padding * (x.shape[2] + 1)
-    flat = x.new_empty(b, (h * w + 2 * margin) * c)
-    flat[:, margin * c:(margin + h * w) * c] = x.reshape(b, -1)
-    start, shape = margin + dy * w + dx, (b, 2 * margin + 1, h * w * c)
-    windows = flat.as_strided(shape, (flat.shape[1], c, 1))
-    if x.device.type != "cpu": return windows[torch.arange(b, device=x.device), start].view(x.shape)
-    return torch.from_numpy(windows.numpy()[np.arange(b), start.numpy()]).view(x.shape)
+def _padded(x, p, fill):
+    "Images [B,H,W,3] with `p` more pixels on each side, of the colour `fill`."
+    b, h, w, c = x.shape
+    row = torch.tensor(fill, dtype=x.dtype, device=x.device).repeat(w + 2 * p)
+    big = x.new_empty(b, h + 2 * p, len(row)).copy_(row)
+    big[:, p:p + h, p * c:(p + w) * c] = x.reshape(b, h, w * c)
+    return big.view(b, h + 2 * p, w + 2 * p, c)
 
-def _mirrored(x, rows, cols):
-    "Read each image at `rows` [B,H] and `cols` [B,W], mirrored at the borders, edges not repeated."
-    _, h, w, _ = x.shape
-    mirror = lambda i, n: n - 1 - (n - 1 - i.abs()).abs()
-    each = torch.arange(len(x), device=x.device)[:, None, None]
-    return x[each, mirror(rows, h)[:, :, None], mirror(cols, w)[:, None, :]]
+def _mirrored(x, p):
+    "Images [B,H,W,3] with `p` more pixels on each side, mirrored there, edges not repeated."
+    rows, cols = (torch.arange(-p, n + p, device=x.device).abs() for n in x.shape[1:3])
+    mirror = lambda i, n: n - 1 - (n - 1 - i).abs()
+    return x[:, mirror(rows, x.shape[1])][:, :, mirror(cols, x.shape[2])].contiguous()
+
+def _windows(x, top, left, size):
+    "The part [H,W,3] of each contiguous image that begins at (top, left), whole numbers [B]."
+    (b, high, wide, c), (h, w) = x.shape, size
+    shape = (b, high - h + 1, wide - w + 1, h, w * c)
+    all_of_them = x.as_strided(shape, (high * wide * c, wide * c, c, wide * c, 1))
+    if x.device.type != "cpu": mine = all_of_them[torch.arange(b, device=x.device), top, left]
+    else: mine = torch.from_numpy(all_of_them.numpy()[np.arange(b), top.numpy(), left.numpy()])
+    return mine.view(b, h, w, c)
 
 # %% ../nbs/02_augment.ipynb #2def1224
 @dataclass(frozen=True)
@@ -155,11 +161,9 @@ class PadCrop(Op):
         return dict(dy=_whole(dy, n) - p, dx=_whole(dx, n) - p)
 
     def _apply(self, x, frame, dy, dx):
-        (h, w), place = frame.size, lambda n, d: torch.arange(n, device=x.device) + d[:, None]
-        rows, cols = place(h, dy), place(w, dx)
-        if self.fill == "reflect": return _mirrored(x, rows, cols)
-        border = _tall((rows < 0) | (rows >= h)) | _wide((cols < 0) | (cols >= w))
-        return _paint(_shift(x, dy, dx, self.padding), border, frame.fill(self.fill))
+        p = self.padding
+        big = _mirrored(x, p) if self.fill == "reflect" else _padded(x, p, frame.fill(self.fill))
+        return _windows(big, dy + p, dx + p, frame.size)
 
 # %% ../nbs/02_augment.ipynb #1c99dc86
 def _flip(x, on, axis):
