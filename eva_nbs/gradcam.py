@@ -635,7 +635,7 @@ def panel(
 
 # %% ../nbs/08_gradcam.ipynb #6e9075f2
 def _grid(figure, n, ncols, width, height):
-    "White figure with room for a caption below and a colour bar at the right; Axes without frames."
+    "A figure with room for a caption below and a colour bar at the right; Axes without frames."
     nrows = -(-n // ncols)
     size = max(4, ncols * width + 0.7), nrows * height + 0.35
     look = dict(figsize=size, layout="constrained", dpi=90)
