@@ -312,21 +312,6 @@ def set(
         finally: self._show()
     return self
 
-# %% ../nbs/09_widgets.ipynb #011606ce
-@patch(as_prop=True)
-def widget(self: Explorer) -> Any:  # a box, or None where ipywidgets is missing
-    "Controls and picture for a front end, made when first asked for; see `inputs`."
-    w = _ipywidgets()
-    if self._widget is None and w is not None: self._build(w)
-    return self._widget
-
-@patch
-def _repr_mimebundle_(self: Explorer, **_):
-    shown = {"text/plain": repr(self)}
-    if _somebody_there() and self.widget is not None:
-        shown |= self.widget._repr_mimebundle_() | shown
-    return shown | {"image/png": _base64(self.png)}
-
 # %% ../nbs/09_widgets.ipynb #84de06ce
 @patch
 def _build(self: Explorer, w):
@@ -354,6 +339,14 @@ def _headed(self: Explorer, w, heading, names):
     if not heading or heading in names: return boxes
     return [w.HTML(f"<b>{html.escape(heading)}</b>"), *boxes]
 
+# %% ../nbs/09_widgets.ipynb #8901e06c
+@patch(as_prop=True)
+def widget(self: Explorer) -> Any:  # a box, or None where ipywidgets is missing
+    "Controls and picture for a front end, made when first asked for; see `inputs`."
+    w = _ipywidgets()
+    if self._widget is None and w is not None: self._build(w)
+    return self._widget
+
 # %% ../nbs/09_widgets.ipynb #bb300d7c
 @patch
 def _moved(self: Explorer, name, value):
@@ -363,6 +356,14 @@ def _moved(self: Explorer, name, value):
     except Exception as error: text = html.escape(str(error))
     else: text = ""
     self._problem.value = text and f"<span style='color:{COLORS['test']}'>{text}</span>"
+
+# %% ../nbs/09_widgets.ipynb #011606ce
+@patch
+def _repr_mimebundle_(self: Explorer, **_):
+    shown = {"text/plain": repr(self)}
+    if _somebody_there() and self.widget is not None:
+        shown |= self.widget._repr_mimebundle_() | shown
+    return shown | {"image/png": _base64(self.png)}
 
 # %% ../nbs/09_widgets.ipynb #f5938567
 _RANGES = dict(p=(0, 1, 0.05), degrees=(0, 180, 1), hue=(0, 0.5, 0.01), holes=(1, 8, 1)) | {
