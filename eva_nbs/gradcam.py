@@ -83,6 +83,9 @@ def call_model(
 
 def _misfit(model, xb, error):
     "The error for a batch that the model cannot take."
+    if any(p.is_inference() for p in model.parameters()):
+        return refuse("model", "weights made under torch.inference_mode",
+                      "weights that gradients can pass", "copy.deepcopy(model) has such.")
     first = next((m for m in model.modules() if isinstance(m, nn.Conv2d)), None)
     if first is None or first.in_channels == xb.shape[1]:
         why = f"It says: {str(error).partition(chr(10))[0]}"
@@ -649,7 +652,7 @@ def _finish(fig, axes, cams, layers, extra=""):
     bar = fig.colorbar(plt.cm.ScalarMappable(cmap="turbo"), ax=axes, shrink=0.8, aspect=25,
                        pad=0.01, ticks=[0, 1])
     bar.ax.set_yticklabels(["0", "max"], fontsize=7)
-    bar.set_label("evidence, in each map", fontsize=7, labelpad=-8)
+    bar.set_label("evidence, in each map", fontsize=7, labelpad=-8 if len(axes) > 1 else 0)
     fine = cams.method == "guided_gradcam"  # has a value for each pixel, whatever the layer
     sizes = ", ".join(n if fine else "{} {}×{}".format(n, *cams.signed[n].shape[1:])
                       for n in layers)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['SOURCES', 'Result', 'mean_interval', 'Comparison', 'compare', 'markdown_table', 'keep_results', 'read_results',
-           'sources_table', 'eva_compare']
+           'read_tries', 'sources_table', 'eva_compare']
 
 # %% ../nbs/11_results.ipynb #3ad916d3
 from collections.abc import Iterable
@@ -303,11 +303,14 @@ def read_results(
     folder: str | Path | None = None,  # None: the nearest "results" further up, or this library's
 ) -> dict:  # recipe's name → list of Results, in the order of `RECIPES`; empty if none are kept
     "The kept results; an `EvaError` if a recipe has changed since."
-    found = _folder(folder, Path(find_spec("eva_nbs.core").origin).parents[1])
-    if folder is not None and not found.is_dir():
-        raise refuse("results", folder, "a folder with results")
-    paths = {name: found / f"{name}.json" for name in RECIPES}
+    paths = {name: _kept(folder) / f"{name}.json" for name in RECIPES}
     return {name: _read_file(path) for name, path in paths.items() if path.is_file()}
+
+def _kept(folder):
+    "The folder to read from: the one that is meant, or the one that came with this library."
+    found = _folder(folder, Path(find_spec("eva_nbs.core").origin).parents[1])
+    if folder is None or found.is_dir(): return found
+    raise refuse("results", folder, "a folder with results")
 
 def _folder(folder, *more):
     "The folder that is meant; without one, the results of the repository that we are in."
@@ -316,17 +319,33 @@ def _folder(folder, *more):
     places = [p / "results" for p in (Path.cwd(), *Path.cwd().parents, *more)]
     return next((p for p in places if any((p / f"{n}.json").is_file() for n in RECIPES)), places[0])
 
-def _read_file(path):
-    "The results in one file, checked against the recipe of today."
+def _stored(path):
+    "The results in one file."
     saved, known = read_json(path), ", ".join(f.name for f in fields(Result))
-    try: results = [Result(recipe=saved["recipe"], **r) for r in saved["results"]]
+    try: return [Result(recipe=saved["recipe"], **r) for r in saved["results"]]
     except (TypeError, KeyError, EvaError) as error:
         raise refuse("results", path, f"a file made by keep_results, with {known}",
                      f"It cannot be used ({error}).") from None
-    changed = list(Recipe.from_dict(saved["recipe"]).diff(RECIPES[path.stem]).index)
+
+def _read_file(path):
+    "The results in one file, checked against the recipe of today."
+    results = _stored(path)
+    then = Recipe.from_dict(results[0].recipe) if results else RECIPES[path.stem]
+    changed = list(then.diff(RECIPES[path.stem]).index)
     if not changed: return results
     raise refuse("results", f"{path}, of another {', '.join(changed)}",
                  "results of the recipe as it is", "Train it again, or delete the file.")
+
+# %% ../nbs/11_results.ipynb #fe537862
+def read_tries(
+    name: str,  # of a recipe
+    folder: str | Path | None = None,  # as for `read_results`
+) -> dict:  # number of the try → list of Results; empty if none are kept
+    "Full-length trainings of a recipe with other constants: results/tries/<recipe>-<number>.json."
+    check_choice("recipe", name, list(RECIPES))
+    paths = (_kept(folder) / "tries").glob(f"{name}-[0-9]*.json")
+    numbered = {int(path.stem.rpartition("-")[2]): path for path in paths}
+    return {k: _stored(numbered[k]) for k in sorted(numbered)}
 
 # %% ../nbs/11_results.ipynb #fe4839d9
 SOURCES = dict(  # accuracy on test and training images, in per cent; None where it is not stated
