@@ -652,7 +652,7 @@ def _finish(fig, axes, cams, layers, extra=""):
     bar = fig.colorbar(plt.cm.ScalarMappable(cmap="turbo"), ax=axes, shrink=0.8, aspect=25,
                        pad=0.01, ticks=[0, 1])
     bar.ax.set_yticklabels(["0", "max"], fontsize=7)
-    bar.set_label("evidence, in each map", fontsize=7, labelpad=-8 if len(axes) > 1 else 0)
+    bar.set_label("evidence, in each map", fontsize=7, labelpad=-8 if len(axes) > 1 else 2)
     fine = cams.method == "guided_gradcam"  # has a value for each pixel, whatever the layer
     sizes = ", ".join(n if fine else "{} {}×{}".format(n, *cams.signed[n].shape[1:])
                       for n in layers)

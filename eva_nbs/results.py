@@ -342,10 +342,9 @@ def read_tries(
     folder: str | Path | None = None,  # as for `read_results`
 ) -> dict:  # number of the try → list of Results; empty if none are kept
     "Full-length trainings of a recipe with other constants: results/tries/<recipe>-<number>.json."
-    check_choice("recipe", name, list(RECIPES))
-    paths = (_kept(folder) / "tries").glob(f"{name}-[0-9]*.json")
-    numbered = {int(path.stem.rpartition("-")[2]): path for path in paths}
-    return {k: _stored(numbered[k]) for k in sorted(numbered)}
+    paths = (_kept(folder) / "tries").glob(f"{check_choice('recipe', name, RECIPES)}-*.json")
+    found = {path.stem.rpartition("-")[2]: path for path in paths}
+    return {int(k): _stored(found[k]) for k in sorted(filter(str.isdecimal, found), key=int)}
 
 # %% ../nbs/11_results.ipynb #fe4839d9
 SOURCES = dict(  # accuracy on test and training images, in per cent; None where it is not stated
