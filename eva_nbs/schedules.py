@@ -171,7 +171,7 @@ def _repr_png_(self: Schedule):
 
 # %% ../nbs/04_schedules.ipynb #f38fba58
 class _OneCycle(OneCycleLR):
-    "OneCycleLR that rests at its last rate, where PyTorch's own goes on below it and then raises."
+    "OneCycleLR that rests at its last rate, where PyTorch's own leaves it and then raises."
     def get_lr(self):
         if self.last_epoch < self.total_steps: return super().get_lr()
         return [group["min_lr"] for group in self.optimizer.param_groups]

@@ -38,7 +38,7 @@ from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, e
                           scaled_step, set_rng_state, set_seed, versions)
 from .lr_finder import LRFind
 from .lr_finder import lr_find as _lr_find
-from .models import summary as _summary
+from .models import Summary, summary as _summary
 from .schedules import Schedule, one_cycle
 
 # %% ../nbs/06_train.ipynb #d35f0e16
@@ -1098,7 +1098,7 @@ def _wrap(model, device, world, compile):
 
 # %% ../nbs/06_train.ipynb #6ce34dde
 @patch
-def summary(self: Learner) -> pd.DataFrame:  # what `eva_nbs.models.summary` returns
+def summary(self: Learner) -> Summary:  # what `eva_nbs.models.summary` returns
     "Layers, shapes and parameters for images of the loaders' size."
     return _summary(self.model, (3, *self.loaders.train.data.size))
 
@@ -1736,7 +1736,7 @@ class LabelSmoothing(Callback):
 
 # %% ../nbs/06_train.ipynb #6d8341db
 class HistoryCSV(_Writer):
-    "Append each epoch's row to a CSV file."
+    "Each epoch's row in a CSV file."
     order, main_only = 70, True
 
     def __init__(
