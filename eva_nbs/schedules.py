@@ -311,16 +311,17 @@ def plot_cyclic(
     check_number("step_size", step_size, low=1, integer=True)
     check_number("cycles", cycles, low=1, integer=True)
     ax, rise = new_axes(ax, figsize=(6.4, 3.2)), lr_max - lr_min
+    end = 2.38 * step_size * cycles  # of the axis, which leaves room for the labels
     tops = [lr_min + rise / (2**k if mode == "triangular2" else 1) for k in range(cycles)]
     rates = [lr_min, *(rate for top in tops for rate in (top, lr_min))]
     ax.plot(np.arange(len(rates)) * step_size, rates, color=COLORS["train"], lw=2)
     for rate, name in ((lr_min, "base"), (lr_max, "max")):
         ax.axhline(rate, color=COLORS["test"], lw=1, ls="--")
-        ax.text(step_size * cycles * 2.04, rate + rise * 0.02, f"{name} {rate:g}", fontsize=8)
+        ax.text(end, rate + rise * 0.02, f"{name} {rate:.3g}", fontsize=8, ha="right")
     _bracket(ax, 0, step_size, lr_min - rise * 0.08, "step size", rise * 0.02)
     _bracket(ax, 0, 2 * step_size, lr_min - rise * 0.22, "one cycle", rise * 0.02)
     ax.set(xlabel="iteration", ylabel="learning rate", title=f"cyclic learning rate, {mode}")
-    ax.set(xlim=(-0.06 * step_size * cycles, step_size * cycles * 2.3),
+    ax.set(xlim=(-0.06 * step_size * cycles, end),
            ylim=(lr_min - rise * 0.36, lr_max + rise * 0.12))
     ax.set_yticks([t for t in ax.get_yticks() if lr_min <= t <= lr_max])
     return ax
