@@ -515,7 +515,7 @@ class External(Op):
     def __eq__(self, other):
         return isinstance(other, External) and self.to_dict() == other.to_dict()
 
-    def __hash__(self): return hash(repr(self))
+    def __hash__(self): return hash(type(self.transform))  # equal ones may print differently
 
     def __repr__(self): return f"A.{' '.join(repr(self.transform).split())}"
 
@@ -625,14 +625,22 @@ def _op_from_dict(saved):
     kind = _KINDS.get(name, External)
     for key in saved: check_choice(f"{name}'s argument", key, [f.name for f in fields(kind)])
     if kind is not External: return kind(**saved)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # of what is missing or not known
-            return kind(_albumentations()[0].from_dict(saved["transform"]))
+    try: return kind(_rebuilt(saved["transform"]))
     except EvaError: raise
     except Exception as e:  # a damaged description makes albumentations raise nearly anything
         why = f"{saved.get('transform')} ({type(e).__name__}: {e})"
         raise refuse("transform", why, "what albumentations wrote down") from None
+
+def _rebuilt(saved):
+    "The transform from its dict. Albumentations also warns of arguments that it wrote itself."
+    A, _ = _albumentations()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # such as "use ElasticTransform instead"
+        warnings.filterwarnings("error", ".*has no 'p' parameter", UserWarning)
+        made = A.from_dict(saved)
+    if _json_ready(A.to_dict(made)) == saved:
+        for t in _flatten(made): t.invalid_args = []
+    return made
 
 # %% ../nbs/02_augment.ipynb #c1978ec5
 class BatchedEngine:
@@ -649,7 +657,7 @@ class BatchedEngine:
             extra = next(op for op in policy.ops if isinstance(op, External))
             allowed = f'"auto" or "albumentations" for a policy with {extra}'
             raise refuse("engine", "batched", allowed)
-        self.seed, self.slots = seed, policy.slots()
+        self.seed, self.slots, self.size = seed, policy.slots(), tuple(size)
         self.steps, self.mixer = _split(policy, size, stats)
 
     def __call__(
@@ -659,11 +667,20 @@ class BatchedEngine:
         epoch: int = 0,  # counted from 0
     ) -> torch.Tensor:  # float32 [B,H,W,3]; scaled to [0, 1] where the policy does not normalise
         "The images of a batch with the policy done to them, each in its own way."
+        _check_images(images, self.size)
         u, x = hash_uniform(self.seed, epoch, index[:, None], self.slots.to(index.device)), images
         for op, frame in self.steps:
             x = op.apply(x, op.params(u[:, :len(op.draws)], frame), frame)
             u = u[:, len(op.draws):]
         return x.float().div_(255) if x.dtype == torch.uint8 else x
+
+def _check_images(images, size):
+    "Refuse all but images as they are stored: other pixels would be scaled and filled wrongly."
+    if not isinstance(images, torch.Tensor):
+        raise refuse("images", type(images).__name__, "a tensor, such as `data.images[:16]`")
+    if images.dtype != torch.uint8 or images.dim() != 4 or images.shape[1:] != (*size, 3):
+        raise refuse("images", f"{images.dtype} {list(images.shape)}",
+                     f"torch.uint8 [B, {size[0]}, {size[1]}, 3], as `ImageData.images` has them")
 
 # %% ../nbs/02_augment.ipynb #c63bd789
 @patch
@@ -733,14 +750,16 @@ def _try_out(op, frame):
     "Refuse a transform from outside that changes the size or the kind of pixels."
     if not isinstance(op, External): return
     grey = np.zeros((*frame.size, 3), np.float32 if frame.normalized else np.uint8)
-    out = op.transform(image=grey)["image"]
-    if (out.shape, out.dtype) != (grey.shape, grey.dtype): raise _refuse_shape(repr(op), out, grey)
+    trial = copy.deepcopy(op.transform)
+    for t in _flatten(trial): t.p = 1.0  # by chance it might do nothing
+    _check_same(op, trial(image=grey)["image"], grey)
 
-def _refuse_shape(what, out, image):
-    "The error for what came out of a transform, other than what went in."
+def _check_same(op, out, image):
+    "Refuse what came out of a transform, if it is other than what went in."
+    if (out.shape, out.dtype) == (image.shape, image.dtype): return
     tell = lambda x: f"{tuple(x.shape)} {x.dtype}"
-    return refuse(what, tell(out), f"a result like its input, {tell(image)}",
-                  "Resize when loading the data; become float by Normalize.")
+    raise refuse(repr(op), tell(out), f"a result like its input, {tell(image)}",
+                 "Resize when loading the data; become float by Normalize.")
 
 # %% ../nbs/02_augment.ipynb #400079fb
 class AlbumentationsEngine:
@@ -753,7 +772,7 @@ class AlbumentationsEngine:
         stats: ChannelStats,  # of the data set
         seed: int = 0,  # of all random numbers
     ):
-        self.seed, self.rewind = seed, _Rewind()
+        self.seed, self.rewind, self.size = seed, _Rewind(), tuple(size)
         steps, self.mixer = _split(policy, size, stats)
         self.last = steps.pop() if steps and isinstance(steps[-1][0], Normalize) else None
         self.steps = [(op, frame, op._transforms(frame)) for op, frame in steps]
@@ -768,10 +787,11 @@ class AlbumentationsEngine:
     ) -> np.ndarray:  # [H,W,3], uint8 or float32
         "One image with the policy done to it, up to a `Normalize` at the end."
         self.rewind.to(bits)
-        sample = {"image": image}
-        for t in self.transforms: sample = t(**sample)
-        if sample["image"].shape == image.shape: return sample["image"]
-        raise _refuse_shape("policy", sample["image"], image)
+        for op, _, transforms in self.steps:
+            before = image
+            for t in transforms: image = t(image=image)["image"]
+            if isinstance(op, External): _check_same(op, image, before)
+        return image
 
 # %% ../nbs/02_augment.ipynb #6beeb7fc
 @patch
@@ -782,6 +802,7 @@ def pixels(
     epoch: int = 0,  # counted from 0
 ) -> torch.Tensor:  # [B,H,W,3], uint8 or float32
     "The part of the work that a worker process can do."
+    _check_images(images, self.size)
     bits = (hash_u64(self.seed, epoch, index) & (2**63 - 1)).tolist()
     return torch.from_numpy(np.stack([self.one(x, b) for x, b in zip(images.numpy(), bits)]))
 
@@ -1202,6 +1223,7 @@ def show_op(
 ) -> np.ndarray:  # of Axes
     "One image with an op over its range: the random number goes evenly from 0 to (almost) 1."
     _check_data(data, stats)
+    check_number("index", index, low=0, high=len(data) - 1, integer=True)
     if not isinstance(op, Op) or isinstance(op, (External, Mixup)):
         raise refuse("op", op, "an op of the batched engine, on images")
     moving = [d for d in op.draws if d != "on"] or op.draws
