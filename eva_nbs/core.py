@@ -203,14 +203,16 @@ def get_rng_state() -> dict:  # plain values and tensors, by the name of the gen
 def set_rng_state(
     state: dict,  # what `get_rng_state` returned
 ) -> None:
-    "Put every generator back where it was. Devices that the state does not know are left alone."
+    """Put every generator back where it was. Devices that the state does not know are left alone,
+    and the state of those that are not here."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     n = state["numpy"]
     keys = n["keys"].numpy().astype(np.uint32)
     np.random.set_state((n["kind"], keys, n["pos"], n["has_gauss"], n["gauss"]))
     torch.set_rng_state(state["torch"])
-    if state["cuda"]: torch.cuda.set_rng_state_all(state["cuda"])
+    gpus = state["cuda"] or ()
+    for k, s in enumerate(gpus[:torch.cuda.device_count()]): torch.cuda.set_rng_state(s, k)
     if state.get("mps") is not None: torch.mps.set_rng_state(state["mps"])
 
 # %% ../nbs/00_core.ipynb #9dcfe6d4

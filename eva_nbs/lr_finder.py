@@ -525,7 +525,8 @@ class _Figures:
         self.waiting.clear()
         for row in read:
             reason = self.rule.see(row[0])
-            if not (reason or "").startswith("non-finite"): self.rows.append(row)
+            if all(map(math.isfinite, row)): self.rows.append(row)
+            elif not reason: reason = f"non-finite: validation {row[1]} after {len(self.rows)} steps"
             if reason: return reason
 
 

@@ -286,10 +286,14 @@ def _move(self: Progress, learner):
     if self._bar is None: self._open(learner)
     now, per_batch = learner.running(), learner.loaders.train.batch_size * learner.world
     speed = per_batch * learner.batch / (time.perf_counter() - learner._started)
-    rate = float(learner.optimizer.param_groups[0]["lr"])
+    rate = float(_fastest(learner.optimizer)["lr"])
     self._bar.set_postfix_str(f"loss {now['loss']:.3f} acc {100 * now['accuracy']:.1f}% "
                               f"lr {rate:.3g} {speed:,.0f} img/s", refresh=False)
     self._bar.update(learner.batch - self._bar.n)
+
+def _fastest(optimizer):
+    "The parameter group with the largest rate: the one that schedules and histories speak of."
+    return max(optimizer.param_groups, key=lambda g: float(g.get("initial_lr", g["lr"])))
 
 @patch
 def _open(self: Progress, learner):
@@ -411,7 +415,7 @@ def _give_up(self: StopOnNaN, learner):
     late = len(losses) - 1 - next(i for i, v in enumerate(losses) if not math.isfinite(v))
     where = "First: " + first_bad_layer(learner) if not late else (
         f"Noticed {late} batches later; StopOnNaN(every=1) names the layer where it begins")
-    rates = [*learner.history._steps["lr"], learner.optimizer.param_groups[0]["lr"]]
+    rates = [*learner.history._steps["lr"], _fastest(learner.optimizer)["lr"]]
     self._put_back(learner)
     _forget_batches(learner, late), _rates_back(learner, *self._rates)
     raise Diverged(
@@ -501,7 +505,7 @@ class Learner:
 
     def _not_begun(self):
         "Where a training stands before its first batch."
-        self.history, self.scheduler = History(), None
+        self.history, self.scheduler, self._built_from = History(), None, None
         self.epoch = self.batch = self.until = 0
         self.interrupted, self.stopping, self._in_step = False, "", False
         self._sums, self._settled = _no_sums(), 0
@@ -519,7 +523,7 @@ def _check_parts(model, loaders, loss, optimizer, schedule, callbacks):
              "Call the function that builds it."),
             ("model", "a compiled net", not hasattr(model, "_orig_mod"), "the net itself",
              "Pass it as it was before, and compile=True."),
-            ("loaders", loaders, hasattr(getattr(loaders, "train", None), "batch_size"),
+            ("loaders", loaders, hasattr(getattr(loaders, "train", None), "channels_last"),
              "what make_loaders returns", "Use make_loaders(splits)."),
             ("loss", loss, loss is None or callable(loss), "a function (logits, target) → scalar",
              "For example cross_entropy, or None for it."),
@@ -733,7 +737,7 @@ def _step(self: Learner):
 @patch
 def _record(self: Learner):
     "Note this batch without waiting for the device, then move a schedule that goes by batches."
-    group, steps, sums = self.optimizer.param_groups[0], self.history._steps, self._sums
+    group, steps, sums = _fastest(self.optimizer), self.history._steps, self._sums
     labels, stepped = self.yb if self.yb.ndim == 1 else self.yb.argmax(1), self._step_is_due()
     sums["loss"].append(self.loss.detach())
     sums["correct"].append((self.logits.detach().argmax(1) == labels).sum())
@@ -927,13 +931,22 @@ def _seed_generators(self: Learner):
 # %% ../nbs/06_train.ipynb #0ad8acab
 @patch
 def _build_schedule(self: Learner):
-    "Make the scheduler on the first fit."
-    if self.scheduler is not None: return
+    "Make the scheduler on the first fit; refuse another schedule after that."
+    if self.scheduler is not None: return self._check_schedule()
     if self.schedule is None:
-        peak, epochs = float(self.optimizer.param_groups[0]["lr"]), self.until
+        peak, epochs = float(_fastest(self.optimizer)["lr"]), self.until
         self.schedule = one_cycle(peak, epochs=epochs, peak_epoch=epochs / 4)
     steps = -(-len(self.loaders.train) // self.accumulate)
     with _tensors_stay(self.optimizer): self.scheduler = self.schedule(self.optimizer, steps)
+    self._built_from = self.schedule
+
+@patch
+def _check_schedule(self: Learner):
+    "Refuse a schedule that is not the one that the scheduler was made from."
+    if self.schedule == self._built_from: return
+    raise refuse("schedule", f"{self.schedule} in a training that began with {self._built_from}",
+                 "the schedule of its first fit", "To begin another, set learner.scheduler = None "
+                 "as well, or make a new Learner around the model.")
 
 # %% ../nbs/06_train.ipynb #872ec87b
 @patch
@@ -1014,9 +1027,18 @@ def _release(self: Learner):
     "Let go of the last batch, its graph and its gradients; a step that was torn begins anew."
     if self._in_step:
         _forget_batches(self, min(self.batch % self.accumulate, len(self._sums["n"])))
+        self._renew_scaler()
     self._elapsed, self._started = self._seconds_in_epoch(), None
     self.xb = self.yb = self.logits = self.loss = None
     self.optimizer.zero_grad(set_to_none=True)
+
+@patch
+def _renew_scaler(self: Learner):
+    "The scaler as it was before a torn step: one that has unscaled refuses to do so again."
+    if not self.scaler.is_enabled(): return
+    state = self.scaler.state_dict()
+    self.scaler = torch.amp.GradScaler(self.device.type)
+    self.scaler.load_state_dict(state)
 
 @patch
 def _seconds_in_epoch(self: Learner):
@@ -1063,6 +1085,10 @@ def _explain(learner, error):
     if "more than 1 value per channel" in text:
         return refuse("batch", "a single image, in a net that normalises over the batch at 1×1",
                       "two images or more", "Use another batch_size, or drop_last=True.")
+    if "view size is not compatible" in text and learner.loaders.train.channels_last:
+        return refuse("model", "one that reshapes by `view`, which batches in channels_last do "
+                      "not allow", "`reshape` or `flatten` in its place",
+                      "Or use make_loaders(…, channels_last=False).")
     return _unfit(*(getattr(learner, name, None) for name in ("loss", "logits", "yb"))) or error
 
 # %% ../nbs/06_train.ipynb #ca975868
@@ -1293,7 +1319,8 @@ def load_state_dict(
     self.scheduler = None
     if state["schedule"]: self._load_schedule(state)
     with _tensors_stay(self.optimizer): self.optimizer.load_state_dict(state["optimizer"])
-    for part in ("model", "scaler"): getattr(self, part).load_state_dict(state[part])
+    self.model.load_state_dict(state["model"])
+    if state["scaler"]: self.scaler.load_state_dict(state["scaler"])  # {}: it ran without one
     if self.scored_model.state_dict().keys() == state["model"].keys():
         self.scored_model.load_state_dict(state["model"])  # where an average that is new begins
     self._load_callbacks(state["callbacks"])
@@ -1637,10 +1664,14 @@ class TimeBudget(Callback):
 
     def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._last = time.perf_counter()
+        self._stop_if_due(learner)
 
     def after_batch(self, learner: "Learner") -> None:  # the Learner that trains
         now = time.perf_counter()
         self.used, self._last = self.used + now - self._last, now
+        self._stop_if_due(learner)
+
+    def _stop_if_due(self, learner):
         if self.used > 60 * self.minutes:
             learner.stop(f"the budget of {self.minutes:g} minutes is used up")
 
