@@ -94,9 +94,14 @@ def _check_kinds(self: Recipe):
                  model_options=dict, schedule_options=dict, find_options=dict)
     for key, kind in kinds.items():
         value = check_kind(key, getattr(self, key), kind, f"a {kind.__name__}")
-        if kind is dict: object.__setattr__(self, key, dict(value))  # nobody else's
+        if kind is dict: object.__setattr__(self, key, _tuples(value))  # nobody else's
     if not re.fullmatch(r"\w[\w.-]{0,99}", self.name, re.ASCII):
         raise refuse("name", self.name, "letters, digits, . _ and - (it names a folder)")
+
+def _tuples(value):
+    "A copy with lists as tuples, so that what JSON gives back equals what was written."
+    if isinstance(value, dict): return {k: _tuples(v) for k, v in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
 
 @patch
 def _check_numbers(self: Recipe):
@@ -248,13 +253,13 @@ def adapted(
     self: Recipe,
     epochs: int | None = None,  # passes over the data; a peak keeps its share of them
     width: int | None = None,  # channels of the net's first layer
-    lr_max: float | None = None,  # the highest rate, not found; lr_min becomes a 25th of it
+    lr_max: float | str | None = None,  # the highest rate, lr_min a 25th of it; or "find" for both
     **changes,  # any other field of the recipe
 ) -> Recipe:  # a new one; None leaves a value as it is
     "The recipe with changes."
     for key in changes: check_choice("recipe key", key, [f.name for f in fields(self)])
     changes = {k: v for k, v in dict(changes, epochs=epochs).items() if v is not None}
-    if lr_max is not None: changes = dict(lr_max=lr_max, lr_min=_fraction(lr_max)) | changes
+    if lr_max is not None: changes = dict(lr_max=lr_max, lr_min=_below(lr_max)) | changes
     if width is not None:
         options = changes.get("model_options", self.model_options)
         if isinstance(options, dict): changes["model_options"] = options | dict(width=width)
@@ -266,12 +271,14 @@ def adapted(
 def _paced(self: Recipe, epochs):
     "The schedule's options for so many epochs: a peak keeps its share of them."
     check_number("epochs", epochs, low=1, high=10**5, integer=True)
-    options = self.schedule_options
-    if "peak_epoch" not in options: return options
-    peak = check_number("peak_epoch", options["peak_epoch"], 0)
-    return options | dict(peak_epoch=peak * epochs / self.epochs)
+    options, known = self.schedule_options, signature(SCHEDULES[self.schedule]).parameters
+    if "peak_epoch" not in known or epochs == self.epochs: return options
+    peak = options.get("peak_epoch", known["peak_epoch"].default)
+    return options | dict(peak_epoch=check_number("peak_epoch", peak, 0) * epochs / self.epochs)
 
-def _fraction(lr_max): return check_number("lr_max", lr_max, low=0, open_low=True) / 25
+def _below(lr_max):
+    "The lower rate that goes with an upper one."
+    return lr_max if lr_max == "find" else check_number("lr_max", lr_max, 0, open_low=True) / 25
 
 # %% ../nbs/10_experiments.ipynb #a17c20ee
 @patch(as_prop=True)
@@ -485,13 +492,22 @@ def from_main(
 def load_splits(self: Run) -> Splits:
     "The data of the run, cut as it was configured."
     c, valid = self.config, self.recipe.valid
-    options = {} if c["data"] in NAMED_DATA else dict(progress=sys.stderr.isatty())
-    splits = load_data(c["data"], size=c.get("size"), **options)
+    splits = load_data(self._data_place(), size=c.get("size"),
+                       **{} if c["data"] in NAMED_DATA else dict(progress=sys.stderr.isatty()))
     if len(splits.classes) < 2:
         raise refuse("data", f"{c['data']} with one class", "two classes or more", "Add a folder.")
     splits = _with_fewer(splits, c.get("subset"), c["seed"])
     cut = valid and splits.valid is None  # a folder may bring its own
     return split_valid(splits, valid, seed=c["seed"]) if cut else splits
+
+@patch
+def _data_place(self: Run):
+    "The name of the data, or their folder, if it is still there."
+    data = self.config["data"]
+    if data in NAMED_DATA or Path(data).exists(): return data
+    raise refuse("data", data, "a folder that exists", 'If it has moved, write its new place as '
+                 f'"data" into {self.folder / "config.json"}: the images are compared with those '
+                 "that the run has seen.")
 
 def _with_fewer(splits, n, seed):
     "Splits with `n` of the training images, the same share of each class; None keeps them all."
@@ -840,6 +856,12 @@ def draw_figures(
     with _anew(run.folder / "figures") as folder:
         for name, make in _figure_makers(run, learner, splits, preds, others).items():
             _save(make(), folder / f"{name}.png")
+        if not learner.history: _keep_steps(run.folder / "figures", folder)
+
+def _keep_steps(old, new):
+    "The pictures of every step, of a run whose checkpoint is gone: nobody can draw them again."
+    for name in ("lr_trend.png", "step_loss.png"):
+        if (old / name).exists(): shutil.copy2(old / name, new)
 
 def _save(axes, path):
     "Write the figure of an Axes, or of an array of them, and close it."
@@ -1252,6 +1274,12 @@ def _changes(words):
         check_choice("recipe key", key, [f.name for f in fields(Recipe)])
     return changes
 
+def _rate(given):
+    "A rate as a command line gives it: a number, or find."
+    if given is None or given == "find": return given
+    try: return float(given)
+    except (TypeError, ValueError): raise refuse("lr_max", given, "a number, or find") from None
+
 def _seeds(seed, n):
     "The seeds of `n` trainings. One keeps what was asked for: None is the seed of a run repeated."
     check_number("seeds", n, low=1, high=1000, integer=True)
@@ -1278,7 +1306,7 @@ def eva_train(
     subset: int = None,  # use so many training images only, the same share of each class
     size: int = None,  # bring all images to this height and width, in pixels
     width: int = None,  # channels of the net's first layer, instead of the recipe's
-    lr_max: float = None,  # the highest learning rate, instead of the recipe's or a found one
+    lr_max: str = None,  # the highest learning rate, or find, instead of the recipe's or a found one
     set: Param("anything else of the recipe, as key=value", str, nargs="+") = None,  # see --list
     seed: int = None,  # of everything random; 0 by default
     seeds: int = 1,  # train so many times, with seed, seed + 1, ...
@@ -1291,7 +1319,7 @@ def eva_train(
     "Train a recipe, and leave a folder with weights, metrics, figures and a report."
     if list: return print("\n".join(list_recipes(recipe)))
     own = dict(data=data, out=out, epochs=epochs, batch_size=batch_size, subset=subset, size=size,
-               width=width, lr_max=lr_max, engine=engine, precision=precision)
+               width=width, lr_max=_rate(lr_max), engine=engine, precision=precision)
     if resume is not None:
         more = dict(recipe=recipe, set=set, seed=seed, diff=diff)
         return _resume(resume, own | more | dict(seeds=None if seeds == 1 else seeds))

@@ -172,12 +172,14 @@ def _structure(model):
     return repr((model, *model.state_dict(), settings, hooks))
 
 def _made_from(model, data, stats, precision):
-    "What decides on predictions, as a line of text; and the precision that was chosen."
-    precision = pick_precision(precision, next(model.parameters(), data.images).device)
+    "What decides on predictions, as a line of text. Any precision by name: it may be another's."
+    named = precision in ("fp32", "bf16", "fp16")
+    name = precision if named else pick_precision(precision, _device(model, data)).name
     seen = _checksum([*model.parameters(), *model.buffers(), data.images, data.labels])
     built = zlib.crc32(_structure(model).encode())
-    text = f"{seen:08x} {built:08x} {tuple(stats.mean)} {tuple(stats.std)} {precision.name}"
-    return text, precision
+    return f"{seen:08x} {built:08x} {tuple(stats.mean)} {tuple(stats.std)} {name}"
+
+def _device(model, data): return next(model.parameters(), data.images).device
 
 # %% ../nbs/07_interpret.ipynb #6fe29598
 _CACHE = weakref.WeakKeyDictionary()  # model → {key: log-probabilities}
@@ -194,9 +196,11 @@ def _remembered(model, key, compute):
 def _logits(model, xb):
     "What the model says, asked in its own dtype; a batch that it cannot take is refused."
     like = next((p for p in model.parameters() if p.is_floating_point()), xb)
-    try: logits = model(xb.to(like.dtype))
+    xb = xb.to(like.dtype)
+    try: logits = model(xb)
     except RuntimeError as error:
         if out_of_memory(error): raise
+        if not xb.is_contiguous(): return _logits(model, xb.contiguous())  # it may use `view`
         raise refuse("data", f"images that make a batch {list(xb.shape)}", "one that the model "
                      "can take", f"It says: {str(error)[:120]}") from error
     return check_kind("model", logits, torch.Tensor, "a model that returns logits [N, C]").float()
@@ -214,7 +218,7 @@ def _check_outputs(outputs, data):
 
 def _log_probs(model, data, stats, batch_size, precision):
     "Log-probabilities float32 `[N, C]` on the CPU, in the data's order."
-    rows, device = [], next(model.parameters(), data.images).device
+    rows, device = [], _device(model, data)
     with torch.no_grad(), eval_mode(model), keep_buffers(model), keep_rng(), precision.autocast():
         for images in data.images.split(batch_size):
             with fits_memory(f"a batch of {len(images)} images", "Use a smaller batch_size."):
@@ -235,7 +239,8 @@ def predict(
     the model cannot take their size, or if outputs do not fit the classes or are not finite."""
     check_number("batch_size", batch_size, low=1, integer=True)
     model, data, stats = check_classifier(model), check_data(data), check_stats(stats)
-    made_from, precision = _made_from(model, data, stats, precision)
+    precision = pick_precision(precision, _device(model, data))
+    made_from = _made_from(model, data, stats, precision.name)
     log_probs = _remembered(model, (made_from, batch_size),
                             lambda: _log_probs(model, data, stats, batch_size, precision))
     about = data.labels.cpu(), tuple(data.classes), data.paths, data.name
@@ -292,7 +297,7 @@ def predict_once(
     model, data, stats = check_classifier(model), check_data(data), check_stats(stats)
     if Path(path).exists():
         kept = Predictions.load(path)
-        if kept.made_from == _made_from(model, data, stats, precision)[0]:
+        if kept.made_from == _made_from(model, data, stats, precision):
             return replace(kept, classes=tuple(data.classes), paths=data.paths, name=data.name)
     preds = predict(model, data, stats, batch_size, precision=precision)
     try: preds.save(path)
@@ -418,7 +423,7 @@ def plot_losses(
     ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
 ) -> plt.Axes:  # the Axes
     "How the losses are distributed among the right and the wrong, on a logarithmic axis."
-    losses = check_predictions(preds).losses.clamp(min=1e-6).numpy()
+    losses = check_predictions(preds).losses.double().clamp(min=1e-6).numpy()
     ax = new_axes(ax)
     bins = np.geomspace(losses.min(), losses.max() + 1e-6, 40)
     parts = [losses[preds.correct.numpy()], losses[preds.wrong.numpy()]]

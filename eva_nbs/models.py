@@ -310,15 +310,25 @@ def activations(
     train: bool = False,  # in train mode (batch statistics, dropout) instead of eval mode
 ) -> dict[str, torch.Tensor]:  # name -> a copy of the output; a layer called twice keeps its last
     "What the named layers put out for a batch, the model being left bit for bit as it was."
-    modules, seen = _pick_layers(model, layers), {}
-    def _keep(name, output):
-        if isinstance(output, torch.Tensor): seen[name] = output.detach().clone()
-    with unchanged(model), _capturing(modules, _keep), torch.no_grad():
-        unwrap(model).train(train)(xb)
+    modules = _pick_layers(model, layers)
+    seen = _put_out(model, xb, modules, train)
     for name in modules if layers is not None else ():
         if name not in seen:
             raise refuse("layer", name, "a layer that is called and puts out a tensor",
-                         f"Such are {', '.join(stages(model))}.")
+                         f"Such are {', '.join(_put_out(model, xb, stages(model), train))}.")
+    return seen
+
+def _put_out(model, xb, modules, train):
+    "What those of `modules` (name -> module) that are called put out, in the order of the calls."
+    seen = {}
+    def _keep(name, output):
+        if isinstance(output, torch.Tensor): seen[name] = output.detach().clone()
+    with unchanged(model), _capturing(modules, _keep), torch.no_grad():
+        net = unwrap(model).train(train)
+        try: net(xb)
+        except RuntimeError:
+            if xb.is_contiguous(): raise
+            seen.clear(), net(xb.contiguous())  # it may reshape by `view`
     return seen
 
 # %% ../nbs/03_models.ipynb #638a8d78
@@ -386,7 +396,8 @@ def summary(
     model: nn.Module,  # any module that takes images; wrappers are looked through
     size: tuple = (3, 32, 32),  # of one image: (channels, height, width)
 ) -> Summary:  # shows itself as a table
-    "Shapes, parameters, multiply-adds and memory per layer (torchinfo); the model stays as it is."
+    """Shapes, parameters, multiply-adds and memory per layer (torchinfo); the model stays as it is.
+    Products outside of layers, such as those of attention, are not seen by this count."""
     from torchinfo import summary as look
     net = unwrap(model)
     with unchanged(net):
@@ -394,6 +405,7 @@ def summary(
         try: info = look(net, input_data=probe, verbose=0, mode="eval", device=probe.device)
         except RuntimeError as error: raise _cannot_take(net, size, error) from None
     rows = [_row(l) for l in info.summary_list if l.is_leaf_layer and l.executed and l.output_size]
+    rows += _rest(net, {r["layer"] for r in rows})
     return Summary(type(net).__name__, tuple(size), pd.DataFrame(rows), count_parameters(net),
                    count_parameters(net, trainable=True), sum(b.numel() for b in net.buffers()),
                    int(sum(r["multiply_adds"] for r in rows)), int(sum(r["memory"] for r in rows)))
@@ -404,8 +416,24 @@ def _row(layer):
     output = layer.output_size[1:]
     return dict(layer=_path(layer) or layer.var_name, kind=layer.class_name, output=_shape(output),
                 parameters=0 if layer.is_recursive else max(layer.num_params, 0),
-                multiply_adds=int(layer.macs),
+                multiply_adds=int(layer.macs) * _positions(layer.module, output),
                 memory=4 * int(np.prod(output)))
+
+
+def _positions(module, output):
+    "How often a linear layer is applied to an image; torchinfo counts it once."
+    return int(np.prod(output[:-1])) if isinstance(module, nn.Linear) else 1
+
+
+def _rest(net, named):
+    "Rows for parameters in no line so far: of modules with parts of their own, or not called."
+    rows = []
+    for name, module in net.named_modules():
+        n = sum(p.numel() for p in module.parameters(recurse=False))
+        if n and name not in named and (name or any(net.children())):
+            rows.append(dict(layer=name or "(the net itself)", kind=type(module).__name__,
+                             output="", parameters=n, multiply_adds=0, memory=0))
+    return rows
 
 
 def _path(layer):
@@ -486,13 +514,12 @@ def _try(model, image, size):
 
 def _run(model, size, layers):
     "The activations for a grey image of `size`."
-    pick, image = _pick_layers(model, layers), _probe(model, size)
-    try: return activations(model, image, pick)
+    try: return activations(model, _probe(model, size), layers)
     except EvaError: raise
     except _MISFITS as error: raise _cannot_take(model, size, error) from None
 
 
-_MISFITS = RuntimeError, ValueError, AssertionError  # what layers say to an image of another size
+_MISFITS = RuntimeError, ValueError, AssertionError, TypeError  # what nets say to a wrong image
 
 
 def _field_row(name, output, wide, image, size):
@@ -501,7 +528,7 @@ def _field_row(name, output, wide, image, size):
     grown = wide.shape[2] - h  # on the larger canvas the map has so many rows more
     jump = (image.shape[2] - size[1]) / grown if grown else size[1] / h
     share = min(field[0], size[1]) * min(field[1], size[2]) / (size[1] * size[2])
-    return dict(layer=name, channels=output.shape[1], map=(h, w), jump=round(jump),
+    return dict(layer=name, channels=output.shape[1], map=(h, w), jump=round(jump) if jump > 1 else jump,
                 field=max(field), share=round(share, 3))
 
 # %% ../nbs/03_models.ipynb #260a6af9
@@ -595,8 +622,9 @@ def diagram(
     "Read the stages, their shapes, sizes and steps off a model, which stays bit-identical."
     net = unwrap(model)
     seen = _run(net, size, None)
-    parts = tuple((n, tuple(seen[n].shape[1:]), count_parameters(stage), tuple(_pieces(stage)))
-                  for n, stage in stages(net).items() if n in seen)
+    named = stages(net)
+    parts = tuple((n, tuple(out.shape[1:]), count_parameters(named[n]), tuple(_pieces(named[n])))
+                  for n, out in seen.items())
     return Diagram(name or type(net).__name__, tuple(size), parts)
 
 # %% ../nbs/03_models.ipynb #0a013d34
@@ -753,11 +781,12 @@ def layer_stats(
     train: bool = True,  # with batch statistics, as in training; False: with running averages
 ) -> pd.DataFrame:  # layer, kind, mean, std, zeros (share of exact zeros, 0 to 1), as executed
     "Mean, spread and zeros of each layer's output for one batch; the model stays bit-identical."
-    names = _computing(model) if layers is None else layers
-    known = _pick_layers(model, names)
+    known = _pick_layers(model, _computing(model) if layers is None else layers)
+    outputs = (_put_out(model, xb, known, train) if layers is None  # a spare head is no mistake
+               else activations(model, xb, known, train))
     rows = [dict(layer=name, kind=type(known[name]).__name__, mean=out.float().mean().item(),
                  std=out.float().std().item(), zeros=(out == 0).float().mean().item())
-            for name, out in activations(model, xb, names, train).items()]
+            for name, out in outputs.items()]
     return pd.DataFrame(rows, columns=["layer", "kind", "mean", "std", "zeros"])
 
 # %% ../nbs/03_models.ipynb #329ca559

@@ -229,6 +229,7 @@ def one_cycle(
         raise refuse("peak_epoch", peak_epoch, f"below epochs = {epochs}",
                      f"Try peak_epoch={epochs / 4:g}, or train longer.")
     check_choice("anneal", anneal, ("linear", "cosine"))
+    check_choice("annihilate", annihilate, (False, True))
     options = dict(lr_max=lr_max, epochs=epochs, peak_epoch=peak_epoch, lr_min=lr_min,
                    anneal=anneal, annihilate=bool(annihilate), momentum=_check_momentum(momentum))
     return Schedule("one_cycle", options, _build_one_cycle, epochs=epochs)

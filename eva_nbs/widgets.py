@@ -38,7 +38,7 @@ from .augment import Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, draw_sam
 from .core import (COLORS, EvaError, check_choice, check_kind, check_number, new_axes,
                           plain_text, refuse)
 from .data import ChannelStats, ImageData, channel_stats
-from .gradcam import (METHODS, WEIGHTS, as_input, choose_layers, grad_cam, panel,
+from .gradcam import (METHODS, WEIGHTS, as_input, call_model, choose_layers, grad_cam, panel,
                              stage_layers)
 from .interpret import (ORDERS, Predictions, captions, check_classifier, check_data,
                                check_predictions, check_stats, mistakes, normalized, predict)
@@ -632,7 +632,7 @@ def _copy(model):
 
 def _probabilities(model, xb):
     "Class probabilities float32 [C] of one image."
-    with torch.no_grad(): return model(as_input(model, xb)).float().softmax(1)[0].cpu()
+    with torch.no_grad(): return call_model(model, as_input(model, xb)).float().softmax(1)[0].cpu()
 
 # %% ../nbs/09_widgets.ipynb #d67b702d
 def _bars(figure, place, probs, classes, actual, marked=None, most=8):
