@@ -277,8 +277,8 @@ def show_images(
             raise refuse(what, f"{len(given)} of them", f"one for each of the {n} images")
     for ax in axes: ax.set_axis_off()
     for k, (ax, image) in enumerate(zip(axes, images)):
-        limits = dict(vmin=0, vmax=1) if np.asarray(image).dtype == bool else {}
-        ax.imshow(np.asarray(image), interpolation="nearest", cmap="gray", **limits)
+        most = {"bool": 1, "uint8": 255}.get(np.asarray(image).dtype.name)  # else from black to white
+        ax.imshow(np.asarray(image), interpolation="nearest", cmap="gray", vmin=most and 0, vmax=most)
         if titles is not None: _title(ax, titles[k], scale, colors[k] if colors else None)
     return axes[:n]
 
@@ -537,8 +537,9 @@ def _rgb(image):
     most = image.getextrema()[1] if image.mode[0] in "FI" else 0
     if image.mode == "F" and (0 < most <= 1 or most > 255):
         raise ValueError(f"its pixels are floats up to {most:g}; save it with 8 or 16 bits")
-    if image.mode.startswith("I"):  # 16 bits of grey, whichever way this version of PIL holds them
-        grey = np.asarray(image).astype(np.int64) >> (8 if most > 255 else 0)
+    if image.mode.startswith("I"):  # 16 bits of grey; older versions of PIL hold them in 32
+        deep = image.mode != "I" or most > 255
+        grey = np.asarray(image).astype(np.int64) >> (8 if deep else 0)
         image = Image.fromarray(grey.clip(0, 255).astype(np.uint8))
     if "A" in image.getbands() or "transparency" in image.info:
         image = image.convert("RGBA")
@@ -813,7 +814,8 @@ def _halve(data, test, seed, why):
     if len(data) < 2:
         raise refuse("data", f"{len(data)} image", "two at least, to train on and to test on")
     part = torch.zeros(len(data), dtype=torch.bool)
-    part[_stratified(data.labels, max(1, round(test * len(data))), seed)] = True
+    n = min(max(1, round(test * len(data))), len(data) - 1)
+    part[_stratified(data.labels, n, seed)] = True
     train, held = data.subset(~part), data.subset(part)
     note = (f"{why}: {len(held):,} of the {len(data):,} images, drawn with seed {seed}, are the "
             "test set.")
@@ -851,7 +853,7 @@ def _data_name(listing):
 def _pixels(listing, size, cache, progress):
     "All images of a listing, uint8 [N, H, W, 3], from the cache where they are in it."
     paths = lambda: [listing.root / f for *_, f in listing.files]
-    digest = lambda: _hash("images 1", str(size), *_each(_digest, paths(), "reading", progress))
+    digest = lambda: _hash("images 2", str(size), *_each(_digest, paths(), "reading", progress))
     make = lambda: dict(images=_decode(paths(), size, progress))
     settled = listing.newest < time.time_ns() - 2_000_000_000  # older than any clock's tick
     fingerprint = _hash(listing.fingerprint, str(size)) if settled else None
@@ -1018,6 +1020,8 @@ def split_valid(
                      "a data set without any", "Use the ones there are.")
     if isinstance(n, float) and n >= 1:
         raise refuse("n", n, "a whole number of images, or a fraction below 1")
+    if len(splits.train) < 2:
+        raise refuse("splits", f"{len(splits.train)} image to train on", "two at least, to cut one")
     data, n = splits.train, _how_many(n, len(splits.train), len(splits.train) - 1)
     cut = torch.zeros(len(data), dtype=torch.bool)
     cut[_stratified(data.labels, n, seed)] = True

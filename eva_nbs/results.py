@@ -60,6 +60,8 @@ class Result:
         check_number("accuracy", self.accuracy, low=0, high=1)
         lengths = {len(v) if isinstance(v, list) else -1 for v in self.curve.values()}
         if len(lengths) > 1 or -1 in lengths: raise refuse("curve", lengths, "lists of one length")
+        missing = {"train_accuracy", "test_accuracy"} - self.curve.keys()
+        if missing: raise refuse("curve", sorted(self.curve), f"also {', '.join(sorted(missing))}")
 
 # %% ../nbs/11_results.ipynb #378083de
 _CURVE = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss",
@@ -247,7 +249,8 @@ def plot(
 def _band(ax, curves, scale, label):
     "The mean of some curves, in the band that they fill, as far as all of them go."
     length = min(map(len, curves))
-    values, epochs = scale * np.array([c[:length] for c in curves]), np.arange(1, length + 1)
+    values = scale * np.array([c[:length] for c in curves], float)  # a file has null for NaN
+    epochs = np.arange(1, length + 1)
     (line,) = ax.plot(epochs, values.mean(0), label=plain_text(f"{label} ({len(curves)})"))
     ax.fill_between(epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
 
@@ -322,7 +325,9 @@ def _folder(folder, *more):
 def _stored(path):
     "The results in one file."
     saved, known = read_json(path), ", ".join(f.name for f in fields(Result))
-    try: return [Result(recipe=saved["recipe"], **r) for r in saved["results"]]
+    try:
+        Recipe.from_dict(saved["recipe"])
+        return [Result(recipe=saved["recipe"], **r) for r in saved["results"]]
     except (TypeError, KeyError, EvaError) as error:
         raise refuse("results", path, f"a file made by keep_results, with {known}",
                      f"It cannot be used ({error}).") from None
