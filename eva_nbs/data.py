@@ -277,8 +277,9 @@ def show_images(
             raise refuse(what, f"{len(given)} of them", f"one for each of the {n} images")
     for ax in axes: ax.set_axis_off()
     for k, (ax, image) in enumerate(zip(axes, images)):
-        most = {"bool": 1, "uint8": 255}.get(np.asarray(image).dtype.name)  # else from black to white
-        ax.imshow(np.asarray(image), interpolation="nearest", cmap="gray", vmin=most and 0, vmax=most)
+        image = np.asarray(image)
+        most = {"bool": 1, "uint8": 255}.get(image.dtype.name)  # else from darkest to brightest
+        ax.imshow(image, interpolation="nearest", cmap="gray", vmin=most and 0, vmax=most)
         if titles is not None: _title(ax, titles[k], scale, colors[k] if colors else None)
     return axes[:n]
 

@@ -1306,7 +1306,7 @@ def eva_train(
     subset: int = None,  # use so many training images only, the same share of each class
     size: int = None,  # bring all images to this height and width, in pixels
     width: int = None,  # channels of the net's first layer, instead of the recipe's
-    lr_max: str = None,  # the highest learning rate, or find, instead of the recipe's or a found one
+    lr_max: str = None,  # the highest learning rate (or find), instead of the recipe's
     set: Param("anything else of the recipe, as key=value", str, nargs="+") = None,  # see --list
     seed: int = None,  # of everything random; 0 by default
     seeds: int = 1,  # train so many times, with seed, seed + 1, ...

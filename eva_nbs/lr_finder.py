@@ -526,7 +526,7 @@ class _Figures:
         for row in read:
             reason = self.rule.see(row[0])
             if all(map(math.isfinite, row)): self.rows.append(row)
-            elif not reason: reason = f"non-finite: validation {row[1]} after {len(self.rows)} steps"
+            else: reason = reason or f"non-finite: validation {row[1]} after {len(self.rows)} steps"
             if reason: return reason
 
 
