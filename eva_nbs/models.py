@@ -404,8 +404,8 @@ def summary(
         probe = _probe(net, size)
         try: info = look(net, input_data=probe, verbose=0, mode="eval", device=probe.device)
         except RuntimeError as error: raise _cannot_take(net, size, error) from None
-    rows = [_row(l) for l in info.summary_list if l.is_leaf_layer and l.executed and l.output_size]
-    rows += _rest(net, {r["layer"] for r in rows})
+    layers = [l for l in info.summary_list if l.is_leaf_layer and l.executed and l.output_size]
+    rows = [*map(_row, layers), *_rest(net, [l.module for l in layers])]
     return Summary(type(net).__name__, tuple(size), pd.DataFrame(rows), count_parameters(net),
                    count_parameters(net, trainable=True), sum(b.numel() for b in net.buffers()),
                    int(sum(r["multiply_adds"] for r in rows)), int(sum(r["memory"] for r in rows)))
@@ -425,12 +425,13 @@ def _positions(module, output):
     return int(np.prod(output[:-1])) if isinstance(module, nn.Linear) else 1
 
 
-def _rest(net, named):
-    "Rows for parameters in no line so far: of modules with parts of their own, or not called."
-    rows = []
+def _rest(net, modules):
+    "Rows for parameters of none of `modules`: where a module has parts, or is not called."
+    rows, counted = [], {id(p) for m in modules for p in m.parameters(recurse=False)}
     for name, module in net.named_modules():
-        n = sum(p.numel() for p in module.parameters(recurse=False))
-        if n and name not in named and (name or any(net.children())):
+        own = module.parameters(recurse=False)
+        n = sum(p.numel() for p in own if id(p) not in counted)
+        if n:
             rows.append(dict(layer=name or "(the net itself)", kind=type(module).__name__,
                              output="", parameters=n, multiply_adds=0, memory=0))
     return rows
