@@ -16,6 +16,7 @@ import os
 import stat
 import sys
 import time
+import unicodedata
 import zlib
 from array import array
 from collections import Counter
@@ -639,9 +640,15 @@ def _shown(path):
     return path if path.isascii() else os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def _class(folder):
+    "The class of a folder: `é` is one letter, whether the system stores it as one sign or as two."
+    return unicodedata.normalize("NFC", _shown(folder))
+
+
 def _class_folders(root):
     "Folder of each class → (split, class), also for empty ones."
-    visible = lambda d: sorted(f.name for f in d.iterdir() if f.is_dir() and not _is_hidden(f.name))
+    inside = lambda d: [f.name for f in d.iterdir() if f.is_dir() and not _is_hidden(f.name)]
+    visible = lambda d: sorted(inside(d), key=lambda name: (_class(name), name))
     named = [f for f in visible(root) if f.lower() in _SPLITS]
     if len({_SPLITS[f.lower()] for f in named}) < len(named):
         raise refuse("data", ", ".join(named), "one folder for each split",
@@ -651,8 +658,8 @@ def _class_folders(root):
     elif len(named) == 1 and classes:
         raise refuse("data", f"{named[0]} with sub-folders, beside {', '.join(classes[:3])}",
                      "folders of splits, or folders of classes", "Move one kind elsewhere.")
-    if not named: return {f: ("all", _shown(f)) for f in visible(root)}
-    return {f"{s}/{c}": (_SPLITS[s.lower()], _shown(c)) for s in named for c in visible(root / s)}
+    if not named: return {f: ("all", _class(f)) for f in visible(root)}
+    return {f"{s}/{c}": (_SPLITS[s.lower()], _class(c)) for s in named for c in visible(root / s)}
 
 # %% ../nbs/01_data.ipynb #27de1a0a
 def _has_images(folder):
@@ -798,14 +805,18 @@ def _damaged_images(errors, paths):
                   "`eva_data FOLDER` lists them all; repair or delete them.")
 
 # %% ../nbs/01_data.ipynb #8d5c92af
-def _stratified(labels, n, seed):
+def _stratified(labels, n, seed, keep=0):
     "Positions [n], ascending, of images drawn from every class in proportion (largest remainders)."
     if not n: return torch.zeros(0, dtype=torch.long)
-    counts = torch.bincount(labels).double()
-    ideal = counts * n / len(labels)
-    shares = ideal.floor().long()
-    rest = n - int(shares.sum())
-    shares[(ideal - shares).argsort(descending=True, stable=True)[:rest]] += 1
+    counts = torch.bincount(labels)
+    room = (counts - keep).clamp(min=0)
+    if room.sum() < n: room = counts
+    ideal = counts.double() * n / len(labels)
+    shares = torch.minimum(ideal.floor().long(), room)
+    while rest := n - int(shares.sum()):
+        short = torch.where(shares < room, ideal - shares, -torch.inf)
+        order = short.argsort(descending=True, stable=True)[:int((shares < room).sum())]
+        shares[order[:rest]] += 1
     drawn = [_shuffled(labels == k, seed)[:m] for k, m in enumerate(shares.tolist())]
     return torch.cat(drawn).sort().values
 
@@ -816,7 +827,7 @@ def _halve(data, test, seed, why):
         raise refuse("data", f"{len(data)} image", "two at least, to train on and to test on")
     part = torch.zeros(len(data), dtype=torch.bool)
     n = min(max(1, round(test * len(data))), len(data) - 1)
-    part[_stratified(data.labels, n, seed)] = True
+    part[_stratified(data.labels, n, seed, keep=1)] = True
     train, held = data.subset(~part), data.subset(part)
     note = (f"{why}: {len(held):,} of the {len(data):,} images, drawn with seed {seed}, are the "
             "test set.")
@@ -857,7 +868,7 @@ def _pixels(listing, size, cache, progress):
     digest = lambda: _hash("images 2", str(size), *_each(_digest, paths(), "reading", progress))
     make = lambda: dict(images=_decode(paths(), size, progress))
     settled = listing.newest < time.time_ns() - 2_000_000_000  # older than any clock's tick
-    fingerprint = _hash(listing.fingerprint, str(size)) if settled else None
+    fingerprint = _hash("order 2", listing.fingerprint, str(size)) if settled else None
     return cached_tensors(fingerprint, digest, make, cache)["images"]
 
 
@@ -1025,7 +1036,7 @@ def split_valid(
         raise refuse("splits", f"{len(splits.train)} image to train on", "two at least, to cut one")
     data, n = splits.train, _how_many(n, len(splits.train), len(splits.train) - 1)
     cut = torch.zeros(len(data), dtype=torch.bool)
-    cut[_stratified(data.labels, n, seed)] = True
+    cut[_stratified(data.labels, n, seed, keep=1)] = True
     name = data.name.removesuffix(" train") + " valid"
     return replace(splits, train=data.subset(~cut), valid=replace(data.subset(cut), name=name))
 

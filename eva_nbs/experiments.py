@@ -497,8 +497,11 @@ def load_splits(self: Run) -> Splits:
     if len(splits.classes) < 2:
         raise refuse("data", f"{c['data']} with one class", "two classes or more", "Add a folder.")
     splits = _with_fewer(splits, c.get("subset"), c["seed"])
-    cut = valid and splits.valid is None  # a folder may bring its own
-    return split_valid(splits, valid, seed=c["seed"]) if cut else splits
+    if not valid or splits.valid is not None: return splits  # a folder may bring its own
+    if valid >= (n := len(splits.train)):
+        raise refuse("valid", f"{valid} images to choose by, of {n} to train on", f"fewer than {n}",
+                     f"For example --set valid={max(1, n // 10)}.")
+    return split_valid(splits, valid, seed=c["seed"])
 
 @patch
 def _data_place(self: Run):
@@ -1160,7 +1163,8 @@ def _check_place(out, data):
 
 def _check_buildable(recipe):
     "Refuse a schedule or a net that cannot be built; the net is built without its numbers."
-    recipe.make_schedule(1e-3, 1e-2)
+    given = [rate for rate in (recipe.lr_min, recipe.lr_max) if rate != "find"]
+    recipe.make_schedule(*(given if len(given) == 2 else (1e-3, 1e-2)))
     with keep_rng(), torch.device("meta"): build_model(recipe.model, **recipe.model_options)
 
 # %% ../nbs/10_experiments.ipynb #31b8a16a

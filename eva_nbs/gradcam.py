@@ -135,7 +135,8 @@ def stage_layers(
         if size not in best or dots <= best[size].count("."):
             best.pop(size, None)
             best[size] = name
-    return list(best.values())[max(0, len(best) - n):]
+    if best: return list(best.values())[max(0, len(best) - n):]
+    raise refuse("model", type(model).__name__, "a model with a layer that outputs a map")
 
 # %% ../nbs/08_gradcam.ipynb #3f2378d7
 _FOUND = weakref.WeakKeyDictionary()  # model → {(input size, the model in words): layer}
@@ -150,8 +151,7 @@ def auto_layer(
     if key not in kept:
         sizes = spatial_layers(model, xb)
         sides = {name: min(sizes[name][1:]) for name in stage_layers(model, xb, len(sizes) or 1)}
-        if not sides:
-            raise refuse("model", type(model).__name__, "a model with a layer that outputs a map")
+
         enough = min(4, max(sides.values()))
         kept[key] = [name for name, side in sides.items() if side >= enough][-1]
     return kept[key]

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['sweep_rates', 'smooth', 'noise_level', 'cap_losses', 'steepest', 'minimum_over_10', 'valley', 'resample', 'rise',
-           'Reading', 'read_curve', 'LRFind', 'StopRule', 'group_shares', 'loader_kept', 'evaluate_curve', 'lr_find']
+           'first_descent', 'Reading', 'read_curve', 'LRFind', 'StopRule', 'group_shares', 'loader_kept',
+           'evaluate_curve', 'lr_find']
 
 # %% ../nbs/05_lr_finder.ipynb #3948be38
 import itertools
@@ -152,6 +153,22 @@ def rise(
     if len(above): return float(lrs[floor + above[0] - 1]), True
     return (float(max(lrs[-1] / 2, lrs[0])), True) if exploded else (float(lrs[-1]), False)
 
+# %% ../nbs/05_lr_finder.ipynb #9e74a1d9
+def first_descent(
+    losses: ArrayLike,  # float [n], finite, in the order of the sweep
+    sigma: float,  # width of the smoothing window in points
+) -> int:  # n, or fewer where the loss falls to its lowest only after a clear rise
+    "How many losses to read: up to the top of the first clear rise after a clear fall."
+    fine = sigma / 3
+    curve, noise = smooth(cap_losses(losses), fine), _noise_left(losses, fine)
+    lowest, (top, low, fall) = int(curve.argmin()), (curve[0], 0, 0.0)
+    for i in range(lowest):
+        top = max(top, curve[i])
+        if top - curve[i] > fall: low, fall = i, top - curve[i]
+        if fall > 6 * noise and curve[i] - curve[low] > max(0.4 * fall, 4 * noise):
+            return low + int(curve[low:lowest].argmax()) + 1
+    return len(curve)
+
 # %% ../nbs/05_lr_finder.ipynb #736fb996
 @dataclass(frozen=True)
 class Reading:
@@ -216,6 +233,9 @@ def read_curve(
         advice = f"only {len(lrs)} losses: more steps, or a lower lr_start"
         return _guess(lrs, "too few points", advice)
     sigma = max(2.0, 0.06 * len(lrs)) if sigma is None else sigma
+    n = first_descent(losses, sigma)
+    cut = n < len(lrs)
+    lrs, losses, exploded = lrs[:n], losses[:n], exploded or cut
     capped = cap_losses(losses)
     curve, (end, seen) = smooth(capped, sigma), rise(lrs, losses, sigma, exploded)
     floor, end = int(curve.argmin()), max(end / _MARGIN, lrs[0]) if seen else end
@@ -224,6 +244,7 @@ def read_curve(
     clear = bool(curve[: floor + 1].max() - curve[floor] > 5 * _noise_left(losses, sigma))
     if not (clear or seen): return _guess(lrs, "no clear fall", _advice(clear, seen))
     point, reason = _point(lrs, curve, end)
+    if cut: reason += f"; that it falls again beyond {lrs[-1]:.2g} does not count"
     again = resample(lrs, capped, sigma)  # smoothed twice, so shifted: only their spread counts
     low, high = (float(q) for q in np.quantile(again * point / np.median(again), [0.1, 0.9]))
     begin = min(_begin(lrs, curve, end), point)

@@ -491,6 +491,7 @@ class Learner:
         self.loaders, self.schedule, self.seed = loaders, schedule, int(seed)
         self.loss_func = loss or cross_entropy
         self.precision = pick_precision(precision, self.device)
+        _check_strides(self)
         self.compile = _pick_compile(compile)
         self.deterministic, self.score_test, self.accumulate = deterministic, score_test, 1
         self.make_optimizer = optimizer or sgd()
@@ -552,6 +553,18 @@ def _check_options(score_test, compile, seed):
     check_choice("compile", compile,
                  ["auto", False, True, "default", "reduce-overhead", "max-autotune"])
     check_number("seed", seed, 0, 2**32 - 1, integer=True)
+
+def _check_strides(learner):
+    "Refuse layers that oneDNN's issue 6035 breaks in float32: narrow, 1×1, strided, channels_last."
+    layout, precision = learner.loaders.train.channels_last, learner.precision
+    if learner.device.type != "cpu" or not layout or precision.dtype != torch.float32: return
+    if not torch.backends.mkldnn.is_available(): return
+    for name, m in learner.model.named_modules():
+        strided = type(m) is nn.Conv2d and set(m.kernel_size) == {1} and max(m.stride) > 1
+        if strided and m.groups == 1 and m.in_channels < 16:
+            raise refuse("model", f"{name}, a 1×1 convolution with a stride of {max(m.stride)} and "
+                         f"{m.in_channels} channels", "16 channels or more there, in channels_last",
+                         "Use eva_nbs.models.Projection, or make_loaders(…, channels_last=False).")
 
 def _pick_compile(compile): return False if compile == "auto" else compile
 
@@ -1136,8 +1149,11 @@ def lr_find(
     """An LR range test with this model, loss, optimizer, data, precision and batches per step.
     What other callbacks do to the gradient (`L1`, `GradClip`) is no part of it."""
     optimizer = self.make_optimizer(self.model.parameters())
-    mine = dict(precision=self.precision.name, accumulate=self.accumulate)
-    return _lr_find(self.model, self.loss_func, optimizer, self.loaders.train, **mine | options)
+    mine = dict(precision=self.precision.name, accumulate=self.accumulate) | options
+    try: return _lr_find(self.model, self.loss_func, optimizer, self.loaders.train, **mine)
+    except Exception as error:
+        if (explained := _explain(self, error)) is error: raise
+        raise explained from error
 
 # %% ../nbs/06_train.ipynb #559d8675
 def _place(name, path, folder=False):

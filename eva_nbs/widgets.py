@@ -694,7 +694,7 @@ def gradcam_explorer(
     methods = tuple(methods) if isinstance(methods, (list, tuple)) and methods else (methods,)
     for name in methods: check_choice("method", name, METHODS)
     model, batch = _copy(model), lambda i: normalized(data.images[i:i + 1], stats)
-    layers = tuple(choose_layers(model, batch(0), layers or stage_layers(model, batch(0)) or None))
+    layers = tuple(choose_layers(model, batch(0), layers or stage_layers(model, batch(0))))
     said = lru_cache(64)(lambda i: _probabilities(model, batch(i)))
     look = lru_cache(64)(lambda i, k, layer, method: grad_cam(model, batch(i), k, layer, method))
     def _draw(figure, image, target, layer, method, opacity):
@@ -753,7 +753,7 @@ def mistakes_explorer(
     model, preds = _copy(model), predict(model, data, stats) if preds is None else preds
     check_predictions(preds, data)
     batch = lambda i: normalized(data.images[i:i + 1], stats)
-    layers = tuple(stage_layers(model, batch(0)) or choose_layers(model, batch(0)))
+    layers = tuple(stage_layers(model, batch(0)))
     look = lru_cache(64)(lambda i, k, layer: grad_cam(model, batch(i), k, layer))
     def _gallery(**values):
         which = _page(preds, n, **values)
