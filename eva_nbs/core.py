@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'check_kind', 'out_of_memory', 'fits_memory',
            'set_seed', 'hash_u64', 'hash_uniform', 'new_axes', 'plain_text', 'sample_seed', 'get_rng_state',
-           'set_rng_state', 'keep_rng', 'eval_mode', 'keep_buffers', 'unchanged', 'unwrap', 'default_device',
-           'describe_device', 'Precision', 'scaled_step', 'pick_precision', 'memory_kept', 'versions', 'atomic_write',
-           'write_json', 'read_json', 'refuse_path', 'check_picture', 'save_picture', 'command']
+           'set_rng_state', 'keep_rng', 'eval_mode', 'keep_buffers', 'unchanged', 'unwrap', 'train_mode', 'check_built',
+           'default_device', 'describe_device', 'Precision', 'scaled_step', 'pick_precision', 'memory_kept', 'versions',
+           'atomic_write', 'write_json', 'read_json', 'refuse_path', 'check_picture', 'save_picture', 'command']
 
 # %% ../nbs/00_core.ipynb #8fdc362b
 import copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
@@ -299,6 +299,28 @@ def unwrap(
         if hasattr(model, "_orig_mod"): model = model._orig_mod
         elif isinstance(model, parallel): model = model.module
         else: return model
+
+# %% ../nbs/00_core.ipynb #82c8391b
+def train_mode(
+    model: nn.Module,  # any model, wrapped or not
+) -> None:
+    "Training mode, but not for parts in eval mode inside a net that is in training mode: frozen."
+    plain = unwrap(model)
+    frozen = [m for m in plain.modules() if not m.training] if plain.training else []
+    model.train()
+    for m in frozen: m.training = False
+
+# %% ../nbs/00_core.ipynb #a1ec6b9e
+def check_built(
+    model: nn.Module,  # any model
+) -> nn.Module:  # the same
+    "The model; an `EvaError` if lazy layers in it have no weights yet."
+    lazy = nn.parameter.UninitializedTensorMixin
+    for name, p in [*model.named_parameters(), *model.named_buffers()]:
+        if isinstance(p, lazy):
+            raise refuse("model", f"one whose {name} has no numbers yet (a lazy layer)",
+                         "a model with all its weights", "Call it once: model(images).")
+    return model
 
 # %% ../nbs/00_core.ipynb #c5fa6e2c
 def default_device() -> torch.device:  # cuda, mps or cpu

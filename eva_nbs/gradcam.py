@@ -98,17 +98,23 @@ def _misfit(model, xb, error):
 def _is_map(out):
     return isinstance(out, torch.Tensor) and out.ndim == 4 and out.shape[2] * out.shape[3] > 1
 
+def _like(out, x):
+    "Whether a map is shaped like the images: weights are not, nor are maps `[N, h, w, K]`."
+    scale = ((out.shape[2] * out.shape[3]) / (x.shape[2] * x.shape[3])) ** 0.5
+    near = [abs(o - scale * i) <= 2 for o, i in zip(out.shape[2:], x.shape[2:])]
+    return len(out) == len(x) and all(near)
+
 @enough_memory
 def spatial_layers(
     model: nn.Module,  # any model; wrappers (DDP, torch.compile) are looked through
     xb: torch.Tensor,  # float `[N, C, H, W]`; only the first image is used
 ) -> dict:  # layer name → `(channels, h, w)`, in the order in which the layers finish
-    "The layers whose output is a map (more than one position), for images of this size."
+    "Layers whose output is a map shaped like the images (more than one position), of this size."
     model, x, found, handles = check_classifier(model), as_input(model, xb)[:1], {}, []
     def _note(name):
         def _hook(module, args, out):
             found.pop(name, None)  # a module that is called twice counts where it ends
-            if _is_map(out): found[name] = tuple(out.shape[1:])
+            if _is_map(out) and _like(out, x): found[name] = tuple(out.shape[1:])
         return _hook
     try:
         for name, module in model.named_modules():

@@ -450,6 +450,7 @@ def accuracy_per_class(
 
 # %% ../nbs/07_interpret.ipynb #e8a546e7
 _FEW = 25  # classes that have room for a number each and for names of the usual size
+_MANY = 150  # classes beyond which names are left out and a matrix grows no further
 
 def _whiskers(value, low, high):
     "An interval as matplotlib wants it: how far it reaches below the value, and above."
@@ -503,12 +504,13 @@ def _numbers(ax, values):
 
 def _class_axes(ax, classes):
     "Class names at both axes: actual ones beside the rows, predicted ones under the columns."
+    ax.set(xlabel="predicted", ylabel="actual")
+    ax.grid(False)
+    if len(classes) > _MANY: return ax.set(xticks=[], yticks=[])  # thousands of names nobody reads
     few, names = len(classes) <= _FEW, [plain_text(name) for name in classes]
     look = dict(rotation=60) if few else dict(rotation=90, va="center", fontsize=7)
     ax.set_xticks(range(len(names)), names, ha="right", rotation_mode="anchor", **look)
     ax.set_yticks(range(len(names)), names, fontsize=look.get("fontsize"))
-    ax.set(xlabel="predicted", ylabel="actual")
-    ax.grid(False)
 
 # %% ../nbs/07_interpret.ipynb #dd20c8f2
 def plot_confusion(
@@ -518,7 +520,8 @@ def plot_confusion(
 ) -> plt.Axes:  # the Axes
     "The confusion matrix as a picture: the diagonal is right, every dark cell off it a habit."
     table = confusion(preds, normalize) * (100 if normalize else 1)
-    side = len(table) * (0.45 if len(table) <= _FEW else 0.14)  # of the matrix, in inches
+    # side of the matrix, in inches
+    side = min(len(table), _MANY) * (0.45 if len(table) <= _FEW else 0.14)
     ax = new_axes(ax, figsize=(1.6 + side, 1.2 + 0.93 * side))
     ax.imshow(table, cmap="Blues", vmin=0, vmax=100 if normalize else None)
     if len(table) <= _FEW: _numbers(ax, table.values)

@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from .core import (COLORS, Precision, check_choice, check_kind, check_number, eval_mode,
                           fits_memory, memory_kept, new_axes, pick_precision, read_json, refuse,
-                          scaled_step, set_seed, unchanged, write_json)
+                          scaled_step, set_seed, train_mode, unchanged, write_json)
 
 # %% ../nbs/05_lr_finder.ipynb #3e6a2dbe
 def sweep_rates(
@@ -643,7 +643,7 @@ def _begin_sweep(k, seed, model, loader):
     "Each sweep has its own seed and order; the first may go on where the generators stand."
     if k or seed is not None: set_seed((seed or 0) + k)
     for own in _own_generators(loader) if k else (): own.manual_seed((seed or 0) + k)
-    model.train()
+    train_mode(model)
 
 def _repeat(sweep, n: int):
     "Figures and ends of up to n sweeps; an interrupted one is the last."

@@ -23,8 +23,8 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
 
-from .core import (COLORS, EvaError, check_choice, check_number, new_axes, refuse, unchanged,
-                          unwrap)
+from .core import (COLORS, EvaError, check_built, check_choice, check_number, new_axes,
+                          refuse, unchanged, unwrap)
 
 # %% ../nbs/03_models.ipynb #4075c9a7
 def _group_norm(channels):
@@ -394,7 +394,7 @@ def _probe(model, size):
     if not isinstance(size, (tuple, list)) or len(size) != 3:
         raise refuse("size", size, "(channels, height, width)", "For CIFAR-10: (3, 32, 32).")
     for n in size: check_number("size", n, low=1, integer=True)
-    like = next((p for p in model.parameters() if p.is_floating_point()), torch.zeros(1))
+    like = next((p for p in check_built(model).parameters() if p.is_floating_point()), torch.zeros(1))
     return torch.zeros(1, *size, dtype=like.dtype, device=like.device)
 
 
@@ -409,11 +409,12 @@ def summary(
     size: tuple = (3, 32, 32),  # of one image: (channels, height, width)
 ) -> Summary:  # shows itself as a table
     """Shapes, parameters, multiply-adds and memory per layer (torchinfo); the model stays as it is.
-    Products outside of layers, such as those of attention, are not seen by this count."""
+    Not seen by this count of multiply-adds: products outside of layers, attention with its
+    projections, and layers whose weights are parametrised (weight norm, spectral norm)."""
     from torchinfo import summary as look
     net = unwrap(model)
+    probe = _probe(net, size)
     with unchanged(net):
-        probe = _probe(net, size)
         try: info = look(net, input_data=probe, verbose=0, mode="eval", device=probe.device)
         except RuntimeError as error: raise _cannot_take(net, size, error) from None
     layers = [l for l in info.summary_list if l.is_leaf_layer and l.executed and l.output_size]
@@ -513,16 +514,19 @@ def receptive_fields(
     maps = {n: a for n, a in _run(net, size, layers).items() if a.ndim == 4 and a[0, 0].numel() > 1}
     clear, seen = _transparent(net), {}
     image = torch.ones(1, size[0], canvas, canvas, dtype=torch.float64, requires_grad=True)
-    with _capturing(_pick_layers(clear, list(maps)), seen.__setitem__): _try(clear, image, size)
+    with _capturing(_pick_layers(clear, list(maps)), seen.__setitem__): _try(clear, image)
+    if unseen := [name for name in maps if name not in seen]:
+        raise refuse("canvas", canvas, f"a side that {type(net).__name__} takes",
+                     f"With this one it never comes to {unseen[0]}. Its own size is {size[1]}.")
     rows = [_field_row(name, maps[name], seen[name], image, size) for name in maps]
     return pd.DataFrame(rows, columns=["layer", "channels", "map", "jump", "field", "share"])
 
 # %% ../nbs/03_models.ipynb #1090607e
-def _try(model, image, size):
-    "Run a model; one that is made for a single size of image is refused."
+def _try(model, image):
+    "Run a model as far as it goes: linear layers at its end may want another size of image."
     try: model(image)
     except EvaError: raise
-    except _MISFITS as error: raise _cannot_take(model, size, error) from None
+    except _MISFITS: pass
 
 
 def _run(model, size, layers):

@@ -32,10 +32,10 @@ from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .augment import Loaders, denormalize
-from .core import (COLORS, EvaError, atomic_write, check_choice, check_number, eval_mode,
-                          fits_memory, get_rng_state, keep_buffers, keep_rng, memory_kept,
-                          new_axes, out_of_memory, pick_precision, refuse, sample_seed,
-                          scaled_step, set_rng_state, set_seed, versions)
+from .core import (COLORS, EvaError, atomic_write, check_built, check_choice, check_number,
+                          eval_mode, fits_memory, get_rng_state, keep_buffers, keep_rng,
+                          memory_kept, new_axes, out_of_memory, pick_precision, refuse,
+                          sample_seed, scaled_step, set_rng_state, set_seed, train_mode, versions)
 from .lr_finder import LRFind
 from .lr_finder import lr_find as _lr_find
 from .models import Summary, summary as _summary
@@ -539,6 +539,7 @@ def _check_parts(model, loaders, loss, optimizer, schedule, callbacks):
              for c in callbacks]
     for what, received, good, allowed, do in rows:
         if not good: raise refuse(what, received, allowed, do)
+    check_built(model)
 
 # %% ../nbs/06_train.ipynb #8a9100a2
 def _is_optimizer(made):
@@ -611,10 +612,21 @@ def _looking(learner):
     with eval_mode(model), keep_buffers(model), keep_rng(): yield
 
 @patch
+def _logits(self: Learner, out):
+    "What the net put out, if it is logits with a column for each class of the data."
+    classes = len(self.loaders.train.data.classes)
+    tensor = isinstance(out, torch.Tensor)
+    if tensor and out.ndim == 2 and out.shape[1] >= classes: return out
+    got = f"logits of shape {list(out.shape)}" if tensor else f"one that returns a {type(out).__name__}"
+    raise refuse("model", got, f"logits [B, C] with one column per class: at least {classes}",
+                 "Build it with num_classes of the data, or wrap it: the logits alone.")
+
+@patch
 @torch.no_grad()
 def _log_probs(self: Learner, xb, tta):
     "Log probabilities float32 [B, C]; with `tta`, of the mean probability over the views."
-    with self.precision.autocast(): logits = [self.scored_model(v) for v in views(xb, tta)]
+    with self.precision.autocast():
+        logits = [self._logits(self.scored_model(v)) for v in views(xb, tta)]
     logs = torch.stack([F.log_softmax(l.float(), dim=1) for l in logits])
     return logs[0] if len(logs) == 1 else logs.logsumexp(0) - math.log(len(logs))
 
@@ -686,11 +698,11 @@ def _train(self: Learner):
     "Epochs of batches, from wherever the learner stands until it is done or asked to stop."
     while self.epoch < self.until and not self._should_stop():
         self._emit("before_epoch")
-        self.net.train()
+        train_mode(self.net)
         for self.xb, self.yb in self._batches():
             self._in_step = True
             self._emit("before_batch")
-            with self.precision.autocast(): self.logits = self.net(self.xb)
+            with self.precision.autocast(): self.logits = self._logits(self.net(self.xb))
             self.loss = self.loss_func(self.logits, self.yb)
             self._emit("after_loss")
             self._backward()
@@ -1070,22 +1082,10 @@ def _too_large(learner, error):
                     f"{learner.device}; allowed: what fits. {do}")
 
 # %% ../nbs/06_train.ipynb #395016c6
-def _unfit(loss, logits, labels):
-    "The error for a loss of many numbers, or logits that do not fit the labels; else None."
-    if isinstance(loss, torch.Tensor) and loss.numel() != 1:
-        return refuse("loss", f"one of shape {list(loss.shape)}", "a scalar",
-                      "Average over the batch.")
-    if logits is None or labels is None or not _misfit(logits, labels): return None
-    classes = f"at least {labels.max() + 1}" if labels.ndim == 1 else labels.shape[1]
-    return refuse("model", f"logits of shape {list(logits.shape)}",
-                  f"one column per class: {classes}",
-                  "Build the model with num_classes of the data.")
-
-def _misfit(logits, labels):
-    "Whether these logits have no column for some label."
-    if logits.ndim != 2: return True
-    if labels.ndim == 1: return logits.shape[1] <= int(labels.max())
-    return logits.shape[1] != labels.shape[1]
+def _not_scalar(loss):
+    "The error for a loss of many numbers; else None."
+    if not isinstance(loss, torch.Tensor) or loss.numel() == 1: return None
+    return refuse("loss", f"one of shape {list(loss.shape)}", "a scalar", "Average over the batch.")
 
 # %% ../nbs/06_train.ipynb #a15b86d7
 def _explain(learner, error):
@@ -1102,7 +1102,7 @@ def _explain(learner, error):
         return refuse("model", "one that reshapes by `view`, which batches in channels_last do "
                       "not allow", "`reshape` or `flatten` in its place",
                       "Or use make_loaders(…, channels_last=False).")
-    return _unfit(*(getattr(learner, name, None) for name in ("loss", "logits", "yb"))) or error
+    return _not_scalar(getattr(learner, "loss", None)) or error
 
 # %% ../nbs/06_train.ipynb #ca975868
 @patch
