@@ -394,7 +394,8 @@ def _probe(model, size):
     if not isinstance(size, (tuple, list)) or len(size) != 3:
         raise refuse("size", size, "(channels, height, width)", "For CIFAR-10: (3, 32, 32).")
     for n in size: check_number("size", n, low=1, integer=True)
-    like = next((p for p in check_built(model).parameters() if p.is_floating_point()), torch.zeros(1))
+    floats = (p for p in check_built(model).parameters() if p.is_floating_point())
+    like = next(floats, torch.zeros(1))
     return torch.zeros(1, *size, dtype=like.dtype, device=like.device)
 
 

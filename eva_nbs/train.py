@@ -615,9 +615,10 @@ def _looking(learner):
 def _logits(self: Learner, out):
     "What the net put out, if it is logits with a column for each class of the data."
     classes = len(self.loaders.train.data.classes)
-    tensor = isinstance(out, torch.Tensor)
-    if tensor and out.ndim == 2 and out.shape[1] >= classes: return out
-    got = f"logits of shape {list(out.shape)}" if tensor else f"one that returns a {type(out).__name__}"
+    got = f"one that returns a {type(out).__name__}"
+    if isinstance(out, torch.Tensor):
+        if out.ndim == 2 and out.shape[1] >= classes: return out
+        got = f"logits of shape {list(out.shape)}"
     raise refuse("model", got, f"logits [B, C] with one column per class: at least {classes}",
                  "Build it with num_classes of the data, or wrap it: the logits alone.")
 
