@@ -2,6 +2,7 @@
 # make test       environment, install, every notebook, every check
 # make slow       the tests of the slow cells (continuous integration runs them after `make test`)
 # make cuda       the tests of the cells for a GPU
+# make pretend    the tests of every notebook on a pretended GPU (needs Linux and a C compiler)
 # make full       every training of the book at full length, and its notebooks (ARGS='--data DIR --seeds 3 --jobs 5')
 # make lab        JupyterLab on the notebooks
 # make browser    the widgets in JupyterLab in headless Chromium
@@ -24,7 +25,7 @@ PIP = $(BIN)/pip install --progress-bar off
 REFERENCES = grad-cam ttach captum torch-lr-finder torchmetrics lightning-utilities
 LARGE = sed -unE 's/^ *(Downloading|Using cached) ([^ ]+) (\([0-9]{2,}[0-9.]* [MG]B\)).*/  \2 \3/p; /^ERROR/p'
 
-.PHONY: run test slow cuda full lab browser notebooks docs bench readme sidebar clean
+.PHONY: run test slow cuda pretend full lab browser notebooks docs bench readme sidebar clean
 
 run: $(VENV)/.run
 	@$(BIN)/eva_train assignment11 --data shapes --width 16 --batch_size 128 $(ARGS)
@@ -37,6 +38,9 @@ slow: $(VENV)/.dev
 
 cuda: $(VENV)/.dev
 	@$(BIN)/python .ci/check.py --cuda
+
+pretend: $(VENV)/.dev
+	@$(BIN)/python .ci/check.py --pretend
 
 full: $(VENV)/.dev
 	@$(BIN)/python .ci/full.py $(ARGS)

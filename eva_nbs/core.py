@@ -6,8 +6,9 @@
 __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'check_kind', 'out_of_memory', 'fits_memory',
            'set_seed', 'hash_u64', 'hash_uniform', 'new_axes', 'plain_text', 'sample_seed', 'get_rng_state',
            'set_rng_state', 'keep_rng', 'eval_mode', 'keep_buffers', 'unchanged', 'unwrap', 'train_mode', 'check_built',
-           'default_device', 'describe_device', 'Precision', 'scaled_step', 'pick_precision', 'memory_kept', 'versions',
-           'atomic_write', 'write_json', 'read_json', 'refuse_path', 'check_picture', 'save_picture', 'command']
+           'default_device', 'describe_device', 'to_array', 'Precision', 'scaled_step', 'pick_precision', 'memory_kept',
+           'versions', 'atomic_write', 'write_json', 'read_json', 'refuse_path', 'check_picture', 'save_picture',
+           'command']
 
 # %% ../nbs/00_core.ipynb #8fdc362b
 import copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
@@ -347,6 +348,15 @@ def describe_device(
     fast = [f for f in ("amx_bf16", "avx512_bf16") if f in facts.get("flags", "").split()]
     details = ", ".join([f"{torch.get_num_threads()} threads", *fast[:1]])
     return f"{facts.get('model name', platform.machine())} ({details})"
+
+# %% ../nbs/00_core.ipynb #0a35e905
+def to_array(
+    x: object,  # a tensor, wherever it is, or anything that NumPy makes an array of
+) -> np.ndarray:  # its numbers
+    "As a NumPy array: from any device, out of its graph, bfloat16 as float32."
+    if not isinstance(x, torch.Tensor): return np.asarray(x)
+    x = x.detach().cpu()
+    return (x.float() if x.dtype is torch.bfloat16 else x).numpy()
 
 # %% ../nbs/00_core.ipynb #79d35776
 @dataclass(frozen=True)

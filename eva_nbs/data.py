@@ -41,12 +41,13 @@ from tqdm import tqdm
 
 from .core import (
     EvaError, atomic_write, check_choice, check_kind, check_number, check_picture, command,
-    hash_u64, hash_uniform, plain_text, refuse, save_picture)
+    hash_u64, hash_uniform, plain_text, refuse, save_picture, to_array)
 
 # %% ../nbs/01_data.ipynb #6818c663
 @dataclass(frozen=True, eq=False)
 class ImageData:
-    "Images of one split, in memory, as bytes: what every other room of this library works on."
+    """Images of one split, in memory, as bytes: what every other room of this library works on.
+    Its tensors stay on the CPU (those of a GPU are brought there); a loader has its own copy."""
     images: torch.Tensor  # uint8 [N, H, W, 3], RGB, 0 to 255
     labels: torch.Tensor  # int64 [N], 0 to `len(classes) - 1`
     classes: tuple  # name of each class, in the order of the labels
@@ -59,6 +60,9 @@ class ImageData:
         _check_images(self.images)
         _check_labels(self.labels, len(self.images), len(self.classes))
         _check_extras(self.paths, self.masks, self.images.shape[:3])
+        for name in ("images", "labels", "masks"):
+            part = getattr(self, name)
+            if part is not None: object.__setattr__(self, name, part.cpu())
 
     def __len__(self): return len(self.images)
 
@@ -78,7 +82,7 @@ class ImageData:
         "Of the classes, the labels and the pixels: another for other data, or another order."
         total = zlib.crc32(repr(self.classes).encode())
         for part in (self.labels, self.images):
-            total = zlib.crc32(part.cpu().contiguous().numpy(), total)
+            total = zlib.crc32(part.contiguous().numpy(), total)
         return f"{total:08x}"
 
 def _describe(x):
@@ -127,7 +131,7 @@ def subset(
     indices: torch.Tensor | np.ndarray | list,  # int [M] positions in any order, or bool [N]
 ) -> ImageData:  # the M images with all that belongs to them
     "Some of the images, in the order given. Raises an `EvaError` for positions that do not exist."
-    try: i = torch.as_tensor(indices if isinstance(indices, torch.Tensor) else np.array(indices))
+    try: i = torch.as_tensor(np.array(to_array(indices)))
     except (TypeError, ValueError, RuntimeError): i = torch.empty(1)  # no numbers at all
     if i.dtype == torch.bool and i.shape == (len(self),): i = i.nonzero().flatten()
     whole = i.ndim == 1 and not i.dtype.is_floating_point and i.dtype != torch.bool
@@ -173,7 +177,7 @@ def pixel_counts(
         images = images.images if isinstance(images, ImageData) else images
         whole = isinstance(images, (torch.Tensor, np.ndarray))
         if not whole and not hasattr(images, "__iter__"): _check_ours("images", images, ImageData)
-        for batch in [images] if whole else images: _count(np.asarray(batch), counts)
+        for batch in [images] if whole else images: _count(to_array(batch), counts)
     return counts
 
 
@@ -278,7 +282,7 @@ def show_images(
             raise refuse(what, f"{len(given)} of them", f"one for each of the {n} images")
     for ax in axes: ax.set_axis_off()
     for k, (ax, image) in enumerate(zip(axes, images)):
-        image = np.asarray(image)
+        image = to_array(image)
         most = {"bool": 1, "uint8": 255}.get(image.dtype.name)  # else from darkest to brightest
         ax.imshow(image, interpolation="nearest", cmap="gray", vmin=most and 0, vmax=most)
         if titles is not None: _title(ax, titles[k], scale, colors[k] if colors else None)

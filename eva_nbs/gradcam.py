@@ -25,7 +25,7 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from .core import (check_choice, check_kind, check_number, eval_mode, fits_memory,
-                          keep_buffers, keep_rng, out_of_memory, plain_text, refuse)
+                          keep_buffers, keep_rng, out_of_memory, plain_text, refuse, to_array)
 from .data import ChannelStats, ImageData
 from .interpret import (Predictions, captions, check_classifier, check_data,
                                check_predictions, mistakes, normalized, show_mistakes)
@@ -602,7 +602,7 @@ def grad_cam(
 # %% ../nbs/08_gradcam.ipynb #03286df4
 def _pixels(image):
     "The image as an array, if it can be shown."
-    image = np.asarray(image)
+    image = to_array(image)
     if image.dtype != np.uint8 or image.shape[2:] != (3,):
         raise refuse("image", f"{image.dtype} {list(image.shape)}", "uint8 [H, W, 3]",
                      "Pass the image itself, not the normalised batch.")
@@ -616,7 +616,7 @@ def overlay(
 ) -> np.ndarray:  # uint8 `[H, W, 3]`, RGB
     "The image under a coloured map."
     check_number("opacity", opacity, low=0, high=1)
-    image, cam = _pixels(image), np.asarray(cam, np.float32)
+    image, cam = _pixels(image), to_array(cam).astype(np.float32)
     if image.shape != (*cam.shape, 3):
         raise refuse("cam", f"shape {list(cam.shape)}",
                      f"{list(image.shape[:2])}, the image's size", "Use enlarged(cams, size=...).")
@@ -704,7 +704,7 @@ def show_cams(
     panels = [panel(image, cams, i, layer, opacity) for i, image in enumerate(images)]
     fig, axes = _grid(figure, n, ncols, 2.3 * scale, 1.35 * scale)
     for ax, image, title, (shown, found) in zip(axes.flat, images, titles, panels):
-        _imshow(ax, _beside(np.asarray(image), shown))
+        _imshow(ax, _beside(_pixels(image), shown))
         ax.set_title(plain_text(title), fontsize=7, pad=2)
         if not found: ax.set_xlabel("no positive evidence", fontsize=7)
     return _finish(fig, axes, cams, [layer])

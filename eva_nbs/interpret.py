@@ -92,6 +92,8 @@ class Predictions:
     made_from: str = ""  # a checksum of weights, images and normalisation, where they are known
 
     def __post_init__(self):
+        for name in ("log_probs", "targets"):
+            object.__setattr__(self, name, getattr(self, name).cpu())
         shape, n, c = list(self.log_probs.shape), len(self.targets), len(self.classes)
         if shape != [n, c] or not n:
             raise refuse("log_probs", f"shape {shape}", f"[images, classes], here {[n, c]}",
@@ -128,7 +130,7 @@ def check_predictions(
     check_kind("preds", preds, Predictions, "Predictions", do)
     if data is None: return preds
     same = len(preds) == len(check_data(data)) and preds.classes == tuple(data.classes)
-    if not same or not torch.equal(preds.targets, data.labels.cpu()):
+    if not same or not torch.equal(preds.targets, data.labels):
         raise refuse("data", f"{len(data)} images of {len(data.classes)} classes",
                      f"the {len(preds)} images that were predicted, in their order",
                      "Pass the ImageData that predict was given.")
@@ -243,7 +245,7 @@ def predict(
     made_from = _made_from(model, data, stats, precision.name)
     log_probs = _remembered(model, (made_from, batch_size),
                             lambda: _log_probs(model, data, stats, batch_size, precision))
-    about = data.labels.cpu(), tuple(data.classes), data.paths, data.name
+    about = data.labels, tuple(data.classes), data.paths, data.name
     return Predictions(log_probs.clone(), *about, made_from)
 
 # %% ../nbs/07_interpret.ipynb #b12a38a5

@@ -411,7 +411,7 @@ def rank_correlation(
 
 def _centred_ranks(m):
     "float64 `[N, h·w]`: each map's ranks (doubled, which no correlation minds), their mean 0."
-    m = m.double().flatten(1).contiguous()
+    m = m.cpu().double().flatten(1).contiguous()  # a Mac's GPU has no float64
     ordered = m.sort(1).values
     r = torch.searchsorted(ordered, m) + torch.searchsorted(ordered, m, right=True)
     return r.double() - r.double().mean(1, keepdim=True)
