@@ -627,7 +627,7 @@ def _logits(self: Learner, out):
 def _log_probs(self: Learner, xb, tta):
     "Log probabilities float32 [B, C]; with `tta`, of the mean probability over the views."
     with self.precision.autocast():
-        logits = [self._logits(self.scored_model(v)) for v in views(xb, tta)]
+        logits = [self._logits(self.scored_model(v)) for v in views(xb.to(self.device), tta)]
     logs = torch.stack([F.log_softmax(l.float(), dim=1) for l in logits])
     return logs[0] if len(logs) == 1 else logs.logsumexp(0) - math.log(len(logs))
 
@@ -659,7 +659,8 @@ def evaluate(
     total = torch.zeros(3, dtype=exact, device=self.device)
     with _looking(self):
         for xb, yb in loader:
-            logs, labels = self._log_probs(xb, tta), yb if yb.ndim == 1 else yb.argmax(1)
+            logs = self._log_probs(xb, tta)
+            labels = (yb if yb.ndim == 1 else yb.argmax(1)).to(self.device)
             loss = F.nll_loss(logs, labels, reduction="sum").to(exact)
             total += torch.stack([loss, (logs.argmax(1) == labels).sum().to(exact),
                                   loss.new_tensor(len(yb))])
@@ -681,7 +682,7 @@ def predict(
     if one and not (batches.ndim == 4 and batches.is_floating_point()):
         raise refuse("batches", f"{batches.dtype} {list(batches.shape)}", "float [B, 3, H, W]",
                      "The loaders yield such batches, normalised.")
-    loader = [(batches.to(self.device), None)] if one else self._loader(batches)
+    loader = [(batches, None)] if one else self._loader(batches)
     with _looking(self): rows = [self._log_probs(xb, tta).exp().cpu() for xb, _ in loader]
     if not rows: raise refuse("batches", "no images", "at least one batch")
     return torch.cat(rows)
@@ -1151,7 +1152,8 @@ def lr_find(
     What other callbacks do to the gradient (`L1`, `GradClip`) is no part of it."""
     optimizer = self.make_optimizer(self.model.parameters())
     mine = dict(precision=self.precision.name, accumulate=self.accumulate) | options
-    try: return _lr_find(self.model, self.loss_func, optimizer, self.loaders.train, **mine)
+    loss = lambda out, yb: self.loss_func(self._logits(out), yb)
+    try: return _lr_find(self.model, loss, optimizer, self.loaders.train, **mine)
     except Exception as error:
         if (explained := _explain(self, error)) is error: raise
         raise explained from error

@@ -96,8 +96,9 @@ class Placing(TorchDispatchMode):
 
 def swapped(a, b, swap=torch.utils.swap_tensors):
     "As `swap_tensors`, by which a module moves its parameters; also where a graph still holds them."
-    if isinstance(a, Pretended) and isinstance(b, Pretended): a.inner, b.inner = b.inner, a.inner
-    else: swap(a, b)
+    if isinstance(a, Pretended) != isinstance(b, Pretended): swap(a, b)
+    elif isinstance(a, Pretended): a.inner, b.inner = b.inner, a.inner
+    else: a.data = b.data
 
 
 def set_warn(mode):
