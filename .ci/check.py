@@ -241,7 +241,7 @@ def pretended_gpu():
         for name in ("cudart.so", "libcuda.so.1"):
             done = run("cc", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", f"{d}/{name}", str(here / "cuda.c"))
             if done.returncode: sys.exit(f"pretend: cc fails: {done.stderr}")
-        ENV.update(PRETEND_GPU="1", PYTHONPATH=str(here), LD_PRELOAD=f"{d}/cudart.so", LD_LIBRARY_PATH=d)
+        ENV.update(PRETEND_GPU="1", PYTHONPATH=str(here), LD_PRELOAD=f"{d}/cudart.so", LD_LIBRARY_PATH=f"{d}:{os.environ.get('LD_LIBRARY_PATH', '')}")
         yield
 
 
