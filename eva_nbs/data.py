@@ -102,7 +102,8 @@ def _check_images(x):
     good = isinstance(x, torch.Tensor) and x.dtype == torch.uint8
     if good and x.ndim == 4 and x.shape[3] == 3: return
     raise refuse("images", _describe(x), "a torch.uint8 tensor [N, H, W, 3]",
-                 "Floats: (255 * x).round().to(torch.uint8); NCHW: x.permute(0, 2, 3, 1).")
+                 "Arrays: torch.from_numpy(x); floats: (255 * x).round().to(torch.uint8); "
+                 "NCHW: x.permute(0, 2, 3, 1).")
 
 def _check_ours(name, value, kind):
     "Refuse what is no `kind` of ours."
@@ -112,7 +113,8 @@ def _check_ours(name, value, kind):
 def _check_labels(y, n, classes):
     if not isinstance(y, torch.Tensor) or y.dtype != torch.int64 or y.shape != (n,):
         allowed = f"a torch.int64 tensor [{n}], one label for each image"
-        raise refuse("labels", _describe(y), allowed, "Convert with labels.long().")
+        do = "labels.argmax(1)" if getattr(y, "ndim", 1) == 2 else "torch.as_tensor(labels).long()"
+        raise refuse("labels", _describe(y), allowed, f"Convert with {do}.")
     if n and (y.min() < 0 or y.max() >= classes):
         raise refuse("labels", f"values {y.min()} to {y.max()}", f"0 to {classes - 1}",
                      "Name every class in `classes`.")
@@ -154,7 +156,10 @@ def counts(
 
 # %% ../nbs/01_data.ipynb #b99b9d91
 def _table(counts: pd.DataFrame):
-    "Counts as a Markdown table, with the total."
+    "Counts as a Markdown table, with the total; of many classes the first twenty, and the rest."
+    if len(counts) > 40:
+        rest = counts.iloc[20:].sum().to_frame(f"*{len(counts) - 20} more*").T
+        counts = pd.concat([counts.iloc[:20], rest])
     lines = ["| class | " + " | ".join(counts) + " |", "|---|" + "---:|" * counts.shape[1]]
     lines += [f"| {c} | " + " | ".join(f"{n:,}" for n in row) + " |"
               for c, row in zip(counts.index, counts.values)]
@@ -244,13 +249,18 @@ class Splits:
         "What one should know of the splits before trusting a figure."
         absent = {k: [c for c, n in d.counts().items() if not n] for k, d in self.parts().items()}
         return [self.note] * bool(self.note) + [
-            f"No {k} image shows {', '.join(names)}." for k, names in absent.items() if names]
+            f"No {k} image shows {_few(names)}." for k, names in absent.items() if names]
 
     @property
     def classes(self) -> tuple: return self.train.classes
 
     @cached_property
     def stats(self) -> ChannelStats: return channel_stats(self.train)
+
+
+def _few(names):
+    "The names in a row; of many the first ten, and how many more there are."
+    return ", ".join(names[:10]) + (f" and {len(names) - 10} more" if len(names) > 10 else "")
 
 
 @patch

@@ -198,7 +198,8 @@ def _check_bounds(lr_min, lr_max):
     check_number("lr_max", lr_max, low=0, open_low=True)
     check_number("lr_min", lr_min, low=0, open_low=True)
     if lr_min >= lr_max:
-        raise refuse("lr_min", lr_min, f"below lr_max = {lr_max}", "Exchange the two.")
+        do = "Exchange the two." if lr_min > lr_max else "Lower it, or raise lr_max."
+        raise refuse("lr_min", lr_min, f"below lr_max = {lr_max}", do)
 
 
 def _check_momentum(momentum):
