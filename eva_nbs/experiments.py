@@ -556,8 +556,10 @@ def _find_and_tell(learner, recipe):
     if found.confidence == "none":
         raise refuse("lr_max", f"find, and nothing was found ({found.warning or found.reason})",
                      "a rate, or batches whose loss falls", "Set it, for example --lr_max 0.05.")
+    halfway = (found.suggestion * found.lr_max) ** 0.5  # between the steepest fall and the end
+    doubt = f"should the loss not fall, try --lr_max {halfway:.2g}" * (found.confidence == "low")
     print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}; confidence: {found.confidence}",
-          *filter(None, [found.warning]), sep="\n  ", flush=True)
+          *filter(None, [found.warning, doubt]), sep="\n  ", flush=True)
     return found
 
 # %% ../nbs/10_experiments.ipynb #28d510c4
