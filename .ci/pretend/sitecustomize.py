@@ -14,6 +14,8 @@ DEVICE = torch.device("cuda", 0)
 MOVES = "aten::copy_", "aten::_to_copy"
 INDEXES = "aten::index", "aten::_unsafe_index", "aten::index_put", "aten::index_put_", "aten::_index_put_impl_"
 WAITS = "aten::_local_scalar_dense", "aten::nonzero"
+PRODUCTS = "aten::convolution", "aten::convolution_backward", "aten::mm", "aten::addmm"
+HALF = torch.bfloat16, torch.float16
 _warn = "default"
 
 
@@ -76,7 +78,12 @@ def dispatch(func, args, kwargs):
     if name == "aten::copy_": here = isinstance(args[0], Pretended)
     if _warn == "warn" and ours and (name in WAITS or name in MOVES and not here): warnings.warn("called a synchronizing CUDA operation")
     back = {id(t.inner): t for t in ours}  # what is changed in place comes back as the same tensor
-    out = func(*tree_map(inside, args), **{k: False if k == "pin_memory" else tree_map(inside, v) for k, v in kwargs.items()})
+    args, kwargs = tree_map(inside, args), {k: False if k == "pin_memory" else tree_map(inside, v) for k, v in kwargs.items()}
+    half = next((t.dtype for t in tensors if t.dtype in HALF), None) if name in PRODUCTS else None
+    if half:  # added up in float32, as a GPU does; many CPUs are slow in half precision
+        args = tree_map(lambda x: x.float() if isinstance(x, torch.Tensor) else x, args)
+        out = tree_map(lambda x: x.to(half) if isinstance(x, torch.Tensor) else x, func(*args, **kwargs))
+    else: out = func(*args, **kwargs)
     def outside(x):
         if id(x) in back: return back[id(x)]
         return Pretended(x) if here and isinstance(x, torch.Tensor) else x
