@@ -237,6 +237,9 @@ def outcome(check):
 def pretended_gpu():
     "Inside, what is run finds a GPU; its tensors compute on the CPU. Needs PyTorch's CUDA build and a C compiler."
     here = ROOT / ".ci/pretend"
+    fits = run(sys.executable, "-c", "import torch, sys; sys.exit(not torch.version.cuda or torch.cuda.is_available())")
+    if fits.returncode: sys.exit("pretend: it takes PyTorch's CUDA build on a machine without a GPU; on a GPU run make test and make cuda")
+    if not shutil.which("cc"): sys.exit("pretend: it takes a C compiler; install gcc or clang")
     with tempfile.TemporaryDirectory() as d:
         for name in ("cudart.so", "libcuda.so.1"):
             done = run("cc", "-shared", "-fPIC", f"-Wl,-soname,{name}", "-o", f"{d}/{name}", str(here / "cuda.c"))
