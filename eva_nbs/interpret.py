@@ -93,7 +93,7 @@ class Predictions:
 
     def __post_init__(self):
         for name in ("log_probs", "targets"):
-            object.__setattr__(self, name, getattr(self, name).cpu())
+            object.__setattr__(self, name, torch.as_tensor(getattr(self, name)).cpu())
         shape, n, c = list(self.log_probs.shape), len(self.targets), len(self.classes)
         if shape != [n, c] or not n:
             raise refuse("log_probs", f"shape {shape}", f"[images, classes], here {[n, c]}",
