@@ -520,12 +520,12 @@ def _with_fewer(splits, n, seed):
 
 # %% ../nbs/10_experiments.ipynb #5179ceb7
 def _find_options(recipe, batches: int):
-    "Options of the range test with its length in steps: 100, or more where epochs make more."
+    "Options of the range test: up to three sweeps of 100 steps, or one of more steps."
     options = dict(steps=100) | recipe.find_options
     if "epochs" in options:
         epochs = check_number("epochs of find_options", options.pop("epochs"), 0, open_low=True)
         options["steps"] = max(100, round(epochs * batches))
-    return options
+    return dict(sweeps="auto" if options["steps"] <= 100 else 1) | options
 
 def _find(learner, options):
     "The recipe's range test; Ctrl-C ends it for good, since half a test misleads."
@@ -551,15 +551,18 @@ def find_rates(
 def _find_and_tell(learner, recipe):
     "The range test, with a word before and after it; one that found nothing is refused."
     options = _find_options(recipe, len(learner.loaders.train))
-    print(f"LR range test: {options['steps']} steps of rising rate, to find the rates", flush=True)
+    again = ", up to three times" * (options["sweeps"] == "auto")
+    print(f"LR range test: {options['steps']} steps of rising rate{again}, to find the rates",
+          flush=True)
     found = _find(learner, options)
     if found.confidence == "none":
         raise refuse("lr_max", f"find, and nothing was found ({found.warning or found.reason})",
                      "a rate, or batches whose loss falls", "Set it, for example --lr_max 0.05.")
     halfway = (found.suggestion * found.lr_max) ** 0.5  # between the steepest fall and the end
     doubt = f"should the loss not fall, try --lr_max {halfway:.2g}" * (found.confidence == "low")
-    print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}; confidence: {found.confidence}",
-          *filter(None, [found.warning, doubt]), sep="\n  ", flush=True)
+    print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}; confidence: {found.confidence}; "
+          f"sweeps: {len(found.runs)}", *filter(None, [found.warning, doubt]), sep="\n  ",
+          flush=True)
     return found
 
 # %% ../nbs/10_experiments.ipynb #28d510c4
@@ -1399,8 +1402,9 @@ def eva_lr_find(
     found = _find(learner, _find_options(adapted, len(learner.loaders.train)))
     _save(found.plot(), out)
     print(f"LRMIN {found.lr_min:.3g}  LRMAX {found.lr_max:.3g}  point {found.suggestion:.3g}")
-    print(f"{found.reason}; confidence: {found.confidence}; stopped: {found.stop_reason}",
-          *filter(None, [found.warning]), f"Picture: {out}", sep="\n")
+    print(f"{found.reason}; confidence: {found.confidence}; sweeps: {len(found.runs)}; "
+          f"stopped: {found.stop_reason}", *filter(None, [found.warning]), f"Picture: {out}",
+          sep="\n")
 
 # %% ../nbs/10_experiments.ipynb #e9f97d82
 @call_parse

@@ -71,13 +71,19 @@ def noise_level(
     return float(1.4826 * np.median(np.abs(np.diff(losses))) / math.sqrt(2))
 
 
+def _start(losses) -> float:
+    "The level at which a sweep began: the median of its first tenth."
+    return float(np.median(losses[: max(3, len(losses) // 10)]))
+
+
 def cap_losses(
     losses: ArrayLike,  # float [n], in the order of the sweep
+    above: float = 2.0,  # how far above the level at which the sweep began, in `noise_level`s, ≥ 0
 ) -> np.ndarray:  # float64 [n]
     "The losses, cut off a little above the level at which the sweep began."
+    check_number("above", above, low=0)
     losses = np.asarray(losses, dtype=float)
-    start = np.median(losses[: max(3, len(losses) // 10)])
-    return np.minimum(losses, start + 2 * noise_level(losses))
+    return np.minimum(losses, _start(losses) + above * noise_level(losses))
 
 # %% ../nbs/05_lr_finder.ipynb #f02a86e7
 def _steepest(lrs, curves) -> np.ndarray:
@@ -144,30 +150,34 @@ def rise(
     sigma: float,  # width of the smoothing window in points
     exploded: bool = False,  # whether the sweep ended in an explosion that may not show in `losses`
 ) -> tuple[float, bool]:  # the last rate before the loss rises, and whether a rise was seen
-    "How far the rate may go: to where the smoothed loss begins to rise from its floor."
+    "How far the rate may go: to the end of the smoothed loss's floor, or to its middle."
     curve = smooth(cap_losses(losses), sigma)
     floor = int(curve.argmin())
-    fall = curve[: floor + 1].max() - curve[floor]
-    limit = curve[floor] + max(0.1 * fall, 2 * _noise_left(losses, sigma))
+    high = int(curve[: floor + 1].argmax())
+    limit = curve[floor] + max(0.1 * (curve[high] - curve[floor]), 2 * _noise_left(losses, sigma))
     above = np.nonzero(curve[floor:] > limit)[0]
     if len(above): return float(lrs[floor + above[0] - 1]), True
-    return (float(max(lrs[-1] / 2, lrs[0])), True) if exploded else (float(lrs[-1]), False)
+    if exploded: return float(max(lrs[-1] / 2, lrs[0])), True
+    begin = lrs[high + int((curve[high:] <= limit).argmax())]  # of the floor
+    return float(np.sqrt(begin * lrs[-1])), False
 
 # %% ../nbs/05_lr_finder.ipynb #9e74a1d9
 def first_descent(
     losses: ArrayLike,  # float [n], finite, in the order of the sweep
     sigma: float,  # width of the smoothing window in points
 ) -> int:  # n, or fewer where the loss falls to its lowest only after a clear rise
-    "How many losses to read: up to the top of the first clear rise after a clear fall."
-    fine = sigma / 3
-    curve, noise = smooth(cap_losses(losses), fine), _noise_left(losses, fine)
-    lowest, (top, low, fall) = int(curve.argmin()), (curve[0], 0, 0.0)
+    "How many losses to read: up to the top of the first clear rise, if the loss falls again later."
+    fine, n = sigma / 3, len(losses)
+    curve, noise = smooth(cap_losses(losses, above=10), fine), _noise_left(losses, fine)
+    lowest = max(int(smooth(cap_losses(losses), width).argmin()) for width in (fine, sigma))
+    (top, low, fall), limit = (curve[0], 0, 0.0), _start(losses) + 6 * noise
     for i in range(lowest):
         top = max(top, curve[i])
         if top - curve[i] > fall: low, fall = i, top - curve[i]
-        if fall > 6 * noise and curve[i] - curve[low] > max(0.4 * fall, 4 * noise):
-            return low + int(curve[low:lowest].argmax()) + 1
-    return len(curve)
+        again = fall > 6 * noise and curve[i] - curve[low] > max(0.4 * fall, 4 * noise)
+        if again or (curve[i] > limit and i >= max(3, n // 10)):
+            return i + int(curve[i:lowest].argmax()) + 1
+    return n
 
 # %% ../nbs/05_lr_finder.ipynb #736fb996
 @dataclass(frozen=True)
@@ -215,10 +225,10 @@ def _confidence(low, high, clear, seen):
 
 def _advice(clear, seen) -> str:
     "What is wrong with a curve, and what to do; empty if nothing is."
-    if not seen: return "still falling at the highest rate: raise lr_end" if clear else (
-        "the loss stays flat: raise lr_end, or check that the net can learn")
-    if clear: return ""
-    return "the fall is hardly above the noise: take more steps or larger batches"
+    if seen and clear: return ""
+    if seen: return "the fall is hardly above the noise: take more steps or larger batches"
+    if clear: return "no rise up to the highest rate: raise lr_end, or take more sweeps"
+    return "the loss stays flat: raise lr_end, or check that the net can learn"
 
 # %% ../nbs/05_lr_finder.ipynb #0e1cd7ac
 def read_curve(
@@ -604,7 +614,7 @@ def _check_kinds(model, loss_func, optimizer, loader):
 def _check_options(accumulate, sweeps, precision, seed):
     "Refuse numbers and names that do not exist."
     check_number("accumulate", accumulate, low=1, integer=True)
-    check_number("sweeps", sweeps, low=1, integer=True)
+    if sweeps != "auto": check_number("sweeps", sweeps, low=1, integer=True)
     check_kind("precision", precision, (str, Precision), "auto, fp32, bf16, fp16 or a Precision")
     if seed is not None: check_number("seed", seed, low=0, integer=True)
 
@@ -645,15 +655,15 @@ def _begin_sweep(k, seed, model, loader):
     for own in _own_generators(loader) if k else (): own.manual_seed((seed or 0) + k)
     train_mode(model)
 
-def _repeat(sweep, n: int):
-    "Figures and ends of up to n sweeps; an interrupted one is the last."
+def _repeat(sweep, n: int, enough: Callable):
+    "Figures and ends of up to n sweeps, until they are `enough`; an interrupted one is the last."
     runs, ends = [], []
     for k in range(n):
         figures, why = sweep(k)
         ends.append(why)
         interrupted = why.startswith("interrupted")
         if not (interrupted and runs): runs.append(figures)  # whole sweeps are worth more
-        if interrupted: break
+        if interrupted or enough(runs, ends): break
     return runs, ends
 
 def _no_losses(why):
@@ -689,13 +699,14 @@ def lr_find(
     scaler: torch.amp.GradScaler | None = None,  # yours, put back; None: one where needed
     valid_loader: Iterable | None = None,  # measured after each step, put back; None: no
     metric: str = "loss",  # "loss" or "error": what is measured on valid_loader
-    sweeps: int = 1,  # how many sweeps, each with another seed and order, ≥ 1
+    sweeps: int | str = 1,  # how many, each with another seed and order, ≥ 1; "auto": see below
     seed: int | None = None,  # of the first sweep; None: from the generators' present state
     stop_factor: float = 4.0,  # > 1: see `StopRule`
     sigma: float | None = None,  # smoothing window in points; None: 6 % of the points
     progress: bool = True,  # a bar, shown if the sweep takes more than two seconds
 ) -> LRFind:  # the curve, and what to read from it
-    """Train while the rate rises, put everything back, and suggest a rate.
+    """Train while the rate rises, put everything back, and suggest a rate. `sweeps="auto"` sweeps
+    up to three times, until the confidence in their mean is high.
 
     Source: L. Smith, "Cyclical learning rates for training neural networks" (arXiv:1506.01186).
     Raises `EvaError` for bad arguments, an empty loader or a frozen net; nothing changes then."""
@@ -714,7 +725,9 @@ def lr_find(
                          precision, scaler, accumulate, validate)
             every = 1 if device.type == "cpu" else 10
             return _sweep(step, optimizer, lrs, StopRule(stop_factor), every, bar)
-    with tqdm(total=sweeps * len(lrs), desc="LR range test", delay=2, leave=False,
+    read = lambda runs, ends: _read(lrs, runs, ends, metric, sigma)
+    most = 3 if sweeps == "auto" else sweeps
+    sure = lambda runs, ends: sweeps == "auto" and read(runs, ends).confidence == "high"
+    with tqdm(total=most * len(lrs), desc="LR range test", delay=2, leave=False,
               mininterval=0.25, disable=not progress) as bar:
-        runs, ends = _repeat(lambda k: _once(k, bar), sweeps)
-    return _read(lrs, runs, ends, metric, sigma)
+        return read(*_repeat(lambda k: _once(k, bar), most, sure))
