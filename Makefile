@@ -27,9 +27,8 @@ LARGE = sed -unE 's/^ *(Downloading|Using cached) ([^ ]+) (\([0-9]{2,}[0-9.]* [M
 
 .PHONY: run test slow cuda pretend full lab browser notebooks docs bench readme sidebar clean
 
-# the peak is given, since a range test of 100 noisy steps on a narrow net can miss it
 run: $(VENV)/.run
-	@$(BIN)/eva_train assignment11 --data shapes --width 16 --batch_size 128 --lr_max 0.2 $(ARGS)
+	@$(BIN)/eva_train assignment11 --data shapes --width 16 --batch_size 128 $(ARGS)
 
 test: $(VENV)/.dev
 	@$(BIN)/python .ci/check.py
