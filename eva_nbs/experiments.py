@@ -558,8 +558,8 @@ def _find_and_tell(learner, recipe):
     if found.confidence == "none":
         raise refuse("lr_max", f"find, and nothing was found ({found.warning or found.reason})",
                      "a rate, or batches whose loss falls", "Set it, for example --lr_max 0.05.")
-    halfway = (found.suggestion * found.lr_max) ** 0.5  # between the steepest fall and the end
-    doubt = f"should the loss not fall, try --lr_max {halfway:.2g}" * (found.confidence == "low")
+    third = f"should the loss not fall, try --lr_max {found.lr_max / 3:.2g}"
+    doubt = third * (found.confidence == "low")
     print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}; confidence: {found.confidence}; "
           f"sweeps: {len(found.runs)}", *filter(None, [found.warning, doubt]), sep="\n  ",
           flush=True)
