@@ -22,6 +22,9 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
+from torch.overrides import TorchFunctionMode
+from torch.utils.flop_counter import FlopCounterMode
 
 from .core import (COLORS, EvaError, check_built, check_choice, check_number, new_axes,
                           refuse, unchanged, unwrap)
@@ -409,9 +412,10 @@ def summary(
     model: nn.Module,  # any module that takes images; wrappers are looked through
     size: tuple = (3, 32, 32),  # of one image: (channels, height, width)
 ) -> Summary:  # shows itself as a table
-    """Shapes, parameters, multiply-adds and memory per layer (torchinfo); the model stays as it is.
-    Not seen by this count of multiply-adds: products outside of layers, attention with its
-    projections, and layers whose weights are parametrised (weight norm, spectral norm)."""
+    """Shapes, parameters, multiply-adds and memory per layer; the model stays as it is.
+
+    Counted by torchinfo; multiply-adds that it does not see (attention, parametrised layers,
+    products outside of layers) by PyTorch's counter of operations."""
     from torchinfo import summary as look
     net = unwrap(model)
     probe = _probe(net, size)
@@ -419,19 +423,28 @@ def summary(
         try: info = look(net, input_data=probe, verbose=0, mode="eval", device=probe.device)
         except RuntimeError as error: raise _cannot_take(net, size, error) from None
     layers = [l for l in info.summary_list if l.is_leaf_layer and l.executed and l.output_size]
-    rows = [*map(_row, layers), *_rest(net, [l.module for l in layers])]
+    counted = set()
+    rows = [_row(layer, _fresh(layer.module, counted)) for layer in layers]
+    rows = _with_products(rows + _rest(net, counted), net, probe)
     return Summary(type(net).__name__, tuple(size), pd.DataFrame(rows), count_parameters(net),
                    count_parameters(net, trainable=True), sum(b.numel() for b in net.buffers()),
                    int(sum(r["multiply_adds"] for r in rows)), int(sum(r["memory"] for r in rows)))
 
 # %% ../nbs/03_models.ipynb #dd665891
-def _row(layer):
+def _row(layer, parameters):
     "One line of the table, from torchinfo's record of a layer."
     output = layer.output_size[1:]
     return dict(layer=_path(layer) or layer.var_name, kind=layer.class_name, output=_shape(output),
-                parameters=0 if layer.is_recursive else max(layer.num_params, 0),
+                parameters=parameters,
                 multiply_adds=int(layer.macs) * _positions(layer.module, output),
                 memory=4 * int(np.prod(output)))
+
+
+def _fresh(module, counted):
+    "How many weights of its own a module has that are not yet `counted`; now they are."
+    own = [p for p in module.parameters(recurse=False) if id(p) not in counted]
+    counted.update(map(id, own))
+    return sum(p.numel() for p in own)
 
 
 def _positions(module, output):
@@ -439,16 +452,37 @@ def _positions(module, output):
     return int(np.prod(output[:-1])) if isinstance(module, nn.Linear) else 1
 
 
-def _rest(net, modules):
-    "Rows for parameters of none of `modules`: where a module has parts, or is not called."
-    rows, counted = [], {id(p) for m in modules for p in m.parameters(recurse=False)}
-    for name, module in net.named_modules():
-        own = module.parameters(recurse=False)
-        n = sum(p.numel() for p in own if id(p) not in counted)
-        if n:
-            rows.append(dict(layer=name or "(the net itself)", kind=type(module).__name__,
-                             output="", parameters=n, multiply_adds=0, memory=0))
-    return rows
+def _rest(net, counted):
+    "Rows for parameters not yet `counted`: where a module has parts, or is not called."
+    parts = ((name, module, _fresh(module, counted)) for name, module in net.named_modules())
+    return [dict(layer=name or "(the net itself)", kind=type(module).__name__, output="",
+                 parameters=n, multiply_adds=0, memory=0) for name, module, n in parts if n]
+
+
+def _with_products(rows, net, probe):
+    "The rows, with the multiply-adds of products that torchinfo has not counted."
+    seen = {row["layer"] for row in rows if row["multiply_adds"]}
+    own = {name: n for name, n in _products(net, probe).items() if n and name not in seen}
+    for row in rows: row["multiply_adds"] += own.pop(row["layer"], 0)
+    return rows + [dict(layer=name, kind="products", output="", parameters=0, multiply_adds=n,
+                        memory=0) for name, n in own.items()]
+
+
+def _products(net, probe):
+    "Multiply-adds of each module's convolutions and matrix products, without those of its parts."
+    fast = torch.backends.mha.get_fastpath_enabled()
+    with unchanged(net), torch.no_grad(), FlopCounterMode(display=False) as counter:
+        torch.backends.mha.set_fastpath_enabled(False)  # the fast path is one operation, uncounted
+        try: net.eval()(probe)
+        finally: torch.backends.mha.set_fastpath_enabled(fast)
+    root = type(net).__name__
+    total = {name[len(root) + 1:] or "(the net itself)": sum(counts.values()) // 2
+             for name, counts in counter.flop_counts.items() if name != "Global"}
+    own = dict(total)
+    for name in total:
+        above = [a for a in total if name.startswith(a + ".")] or ["(the net itself)"]
+        if name != "(the net itself)": own[max(above, key=len)] -= total[name]
+    return own
 
 
 def _path(layer):
@@ -472,6 +506,14 @@ class _Spread(nn.Module):
         window = torch.full((1, 1, *self.kernel), 1 / np.prod(self.kernel), dtype=x.dtype)
         y = F.conv2d(mean, window, None, self.stride, self.padding, self.dilation)
         return y.repeat(1, self.channels or x.shape[1], 1, 1)  # no view: a ReLU may work in place
+
+
+class _MeansForMaxima(TorchFunctionMode):
+    "While it holds, a maximum that is called as a function is spread, too."
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if func not in (F.max_pool2d, torch.max_pool2d): return func(*args, **kwargs)
+        return _Spread(nn.MaxPool2d(*args[1:], **kwargs), None)(args[0])
 
 
 _PASS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.Dropout, nn.Dropout2d,
@@ -515,7 +557,8 @@ def receptive_fields(
     maps = {n: a for n, a in _run(net, size, layers).items() if a.ndim == 4 and a[0, 0].numel() > 1}
     clear, seen = _transparent(net), {}
     image = torch.ones(1, size[0], canvas, canvas, dtype=torch.float64, requires_grad=True)
-    with _capturing(_pick_layers(clear, list(maps)), seen.__setitem__): _try(clear, image)
+    with _capturing(_pick_layers(clear, list(maps)), seen.__setitem__), _MeansForMaxima():
+        _try(clear, image)
     if unseen := [name for name in maps if name not in seen]:
         raise refuse("canvas", canvas, f"a side that {type(net).__name__} takes",
                      f"With this one it never comes to {unseen[0]}. Its own size is {size[1]}.")
@@ -837,8 +880,9 @@ def kaiming_init(
     for layer in model.modules():
         if not isinstance(layer, (nn.Conv2d, nn.Linear)): continue
         std = (2 / layer.weight[0].numel()) ** 0.5
-        weight = torch.randn(layer.weight.shape, generator=generator) * std
+        weight = torch.randn(layer.weight.shape, generator=generator).to(layer.weight) * std
         with torch.no_grad():
-            layer.weight.copy_(weight)
+            if is_parametrized(layer, "weight"): layer.weight = weight  # its parts, from the whole
+            else: layer.weight.copy_(weight)
             if layer.bias is not None: layer.bias.zero_()
     return model

@@ -609,7 +609,26 @@ def views(
 def _looking(learner):
     "Eval mode; net and generators are as before afterwards."
     model = learner.scored_model
-    with eval_mode(model), keep_buffers(model), keep_rng(): yield
+    with eval_mode(model), keep_buffers(model), keep_rng():
+        try: yield
+        except RuntimeError as error:
+            if refused := _misfit(model, str(error)): raise refused from error
+            raise
+
+def _misfit(model, text):
+    "The error for a net that cannot take the images, from what PyTorch said; else None."
+    if re.search(r"Input type .* should be the same|must have the same dtype", text):
+        kind = next((p.dtype for p in model.parameters() if p.dtype != torch.float32), None)
+        return kind and refuse("model", f"weights of {kind}", "torch.float32", "Use model.float(); "
+                               'for speed there is precision="bf16" or "fp16".')
+    if channels := re.search(r"to have (\d+) channels, but got (\d+)", text):
+        made, gets = channels.groups()
+        return refuse("model", f"a layer made for {made} channels that gets {gets}", "the same "
+                      "number", f"Build it for {gets}. (Images have 3 channels, grey ones too.)")
+    if sizes := re.search(r"cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)", text):
+        gets, made = sizes.groups()
+        return refuse("model", f"a linear layer made for {made} inputs that gets {gets}", "the same "
+                      "number", f"Build it with in_features={gets}, or pool before it.")
 
 @patch
 def _logits(self: Learner, out):
@@ -1104,7 +1123,7 @@ def _explain(learner, error):
         return refuse("model", "one that reshapes by `view`, which batches in channels_last do "
                       "not allow", "`reshape` or `flatten` in its place",
                       "Or use make_loaders(…, channels_last=False).")
-    return _not_scalar(getattr(learner, "loss", None)) or error
+    return _misfit(learner.model, text) or _not_scalar(getattr(learner, "loss", None)) or error
 
 # %% ../nbs/06_train.ipynb #ca975868
 @patch
