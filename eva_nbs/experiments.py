@@ -40,7 +40,7 @@ from .data import subset as take
 from .gradcam import show_layers, show_mistake_cams
 from .interpret import (Predictions, accuracy_per_class, analyse, figures_of, normalized,
                                predict_once)
-from .lr_finder import LRFind, lr_find
+from .lr_finder import LRFind, lr_find, sweep_rates
 from .models import MODELS, build_model, count_parameters, diagram, summary
 from .schedules import SCHEDULES, Schedule, plot_schedule
 from .train import (L1, Callback, Checkpoint, HistoryCSV, Learner, TensorBoard,
@@ -76,7 +76,7 @@ class Recipe:
         plain = [name for name in SCHEDULES if name != "warmup"]  # which wraps another schedule
         check_choice("schedule", self.schedule, plain), check_choice("loss", self.loss, LOSSES)
         check_choice("model", self.model, MODELS)
-        self._check_options()
+        self._check_options(), self._check_find()
 
 # %% ../nbs/10_experiments.ipynb #a9a2a858
 LOSSES = dict(cross_entropy=cross_entropy, nll=nll_log_softmax)
@@ -111,6 +111,15 @@ def _check_numbers(self: Recipe):
     check_number("valid", self.valid, low=0, integer=True)
     check_number("weight_decay", self.weight_decay, low=0), check_number("l1", self.l1, low=0)
     check_number("momentum", self.momentum, low=0, high=0.9999)
+
+@patch
+def _check_find(self: Recipe):
+    asked = self.find_options
+    check_number("steps of find_options", asked.get("steps", 100), low=10, integer=True)
+    check_number("epochs of find_options", asked.get("epochs", 1), low=0, open_low=True)
+    sweeps = asked.get("sweeps", "auto")
+    if sweeps != "auto": check_number("sweeps of find_options", sweeps, low=1, integer=True)
+    sweep_rates(asked.get("lr_start", 1e-6), asked.get("lr_end", 10.0))
 
 @patch
 def _check_rates(self: Recipe):
@@ -523,8 +532,7 @@ def _find_options(recipe, batches: int):
     "Options of the range test: up to three sweeps of 100 steps, or one of more steps."
     options = dict(steps=100) | recipe.find_options
     if "epochs" in options:
-        epochs = check_number("epochs of find_options", options.pop("epochs"), 0, open_low=True)
-        options["steps"] = max(100, round(epochs * batches))
+        options["steps"] = max(100, round(options.pop("epochs") * batches))
     return dict(sweeps="auto" if options["steps"] <= 100 else 1) | options
 
 def _find(learner, options):
@@ -613,7 +621,12 @@ def starts(self: Run) -> list:  # of dicts: time (UTC), epoch, batch, device, pr
     path = self.folder / "starts.jsonl"
     if not path.is_file(): return []
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    return [loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+    return [start for start in map(_parsed, lines) if isinstance(start, dict)]
+
+def _parsed(line):
+    "What a line of JSON says; None where it is damaged."
+    try: return loads(line)
+    except ValueError: return None
 
 # %% ../nbs/10_experiments.ipynb #3dca7db7
 @contextlib.contextmanager
@@ -681,7 +694,7 @@ def finish(
 ) -> None:
     """Score the test set; write metrics.json, tables, figures and report.html.
     Scored are the weights that validation chose, or the final ones where nothing is chosen."""
-    if self.recipe.valid: learner.load(self.folder / "best.safetensors")
+    if splits.valid is not None: learner.load(self.folder / "best.safetensors")
     else: self.keep_weights(learner)
     print("Scoring the test set, drawing the figures, writing the report", flush=True)
     preds = predict_once(self.folder / "predictions.safetensors", learner.scored_model,
@@ -1014,8 +1027,9 @@ def _how(r, rates):
             ("Batch and epochs", f"{r.batch_size} images a step, {r.epochs} epochs")]
 
 def _chosen(r, m):
-    if not r.valid: return "nothing in this training: its last weights count"
-    return f"the weights, by {m.get('valid_images', r.valid):,} validation images"
+    n = m.get("valid_images", r.valid)
+    if not n: return "nothing in this training: its last weights count"
+    return f"the weights, by {n:,} validation images"
 
 # %% ../nbs/10_experiments.ipynb #1e240fc4
 _TABLES = dict(overview="Accuracy, its 95 % interval, and the calibration error",
@@ -1334,7 +1348,10 @@ def eva_train(
         return _resume(resume, own | more | dict(seeds=None if seeds == 1 else seeds))
     if not recipe:
         raise refuse("recipe", "nothing", ", ".join(RECIPES), "Try: eva_train quick")
-    if diff is not None: return print(find_recipe(recipe).diff(find_recipe(diff)).to_string())
+    if diff is not None:
+        mine = find_recipe(recipe).adapted(epochs=epochs, batch_size=batch_size, width=width,
+                                           lr_max=_rate(lr_max), **_changes(set))
+        return print(mine.diff(find_recipe(diff)).to_string())
     train_all(RECIPE_SETS.get(str(recipe), (recipe,)), _seeds(seed, seeds),
               **own | dict(out=out or "runs"), **_changes(set))
 
