@@ -529,13 +529,14 @@ def _check_rows(target, logits):
                  "For a class per image pass the indices [N].")
 
 @enough_memory
-def _tried(model, xb, target, seen, method):
+def _tried(model, xb, target, seen, method, batch_size):
     "Maps of a method that tries variants: weights per channel times activations."
     target = target if callable(target) else seen.classes
     with untouched(model):
         x = as_input(model, xb)
         if callable(target): _check_rows(target, call_model(model, x[:1]))
-        weights = {n: WEIGHTS[method](model, x, n, A, target) for n, A in seen.activations.items()}
+        weights = {n: WEIGHTS[method](model, x, n, A, target, batch_size)
+                   for n, A in seen.activations.items()}
     return {n: (weights[n][:, :, None, None] * A).sum(1) for n, A in seen.activations.items()}
 
 def _guided(model, xb, target, seen):
@@ -545,10 +546,10 @@ def _guided(model, xb, target, seen):
     enlarge = lambda c: F.interpolate(c[:, None], xb.shape[2:], mode="bilinear")[:, 0]
     return {n: pixels * enlarge(c) for n, c in cam.items()}
 
-def _part(model, xb, target, layers, method):
+def _part(model, xb, target, layers, method, batch_size):
     "The look and the signed maps of one batch."
     seen = look(model, xb, target, layers, gradients=method not in WEIGHTS and method != "eigencam")
-    if method in WEIGHTS: return seen, _tried(model, xb, target, seen, method)
+    if method in WEIGHTS: return seen, _tried(model, xb, target, seen, method, batch_size)
     if method == "guided_gradcam": return seen, _guided(model, xb, target, seen)
     return seen, {n: MAPS[method](A, seen.gradients[n]) for n, A in seen.activations.items()}
 
@@ -591,7 +592,8 @@ def grad_cam(
     check_number("batch_size", batch_size, low=1, integer=True)
     model, x = check_classifier(model), as_input(model, xb)
     names, targets = choose_layers(model, x, layers), _split(target, len(x), batch_size)
-    parts = [_part(model, part, t, names, method) for part, t in zip(x.split(batch_size), targets)]
+    parts = [_part(model, part, t, names, method, batch_size)
+             for part, t in zip(x.split(batch_size), targets)]
     signed = {n: torch.cat([maps[n] for _, maps in parts]) for n in names}
     shapes = {n: parts[0][0].activations[n].shape[2:] for n in names}
     size = tuple(x.shape[2:])

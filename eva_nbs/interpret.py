@@ -94,13 +94,16 @@ class Predictions:
     def __post_init__(self):
         for name in ("log_probs", "targets"):
             object.__setattr__(self, name, torch.as_tensor(getattr(self, name)).cpu())
+        if self.targets.is_floating_point():
+            raise refuse("targets", f"numbers of {self.targets.dtype}", "whole numbers", "Classes?")
+        object.__setattr__(self, "targets", self.targets.long())
         shape, n, c = list(self.log_probs.shape), len(self.targets), len(self.classes)
         if shape != [n, c] or not n:
             raise refuse("log_probs", f"shape {shape}", f"[images, classes], here {[n, c]}",
                          "" if n else "At least one image is needed.")
         low, high = self.targets.min(), self.targets.max()
         if low < 0 or high >= c: raise refuse("targets", f"{low} to {high}", f"0 to {c - 1}")
-        if self.log_probs.max() > 1e-3:
+        if not self.log_probs.max() <= 1e-3:  # NaN is neither
             raise refuse("log_probs", f"{self.log_probs.max():.3g}", "logarithms of probabilities",
                          "Logits become such by logits.log_softmax(1).")
 
@@ -163,7 +166,11 @@ _SETTINGS = bool, int, float, str, tuple, type(None)
 def _setting(value):
     "An attribute of a layer as text, as far as it can be told from another one."
     if torch.is_tensor(value): return f"{_checksum([value]):08x}"
-    if callable(value): return getattr(value, "__qualname__", type(value).__name__)
+    if isinstance(value, partial):
+        return repr([_setting(value.func), *map(_setting, (value.args, value.keywords))])
+    if callable(value):
+        own = {k: v for k, v in getattr(value, "__dict__", {}).items() if isinstance(v, _SETTINGS)}
+        return getattr(value, "__qualname__", f"{type(value).__qualname__} {own}")
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 def _structure(model):
@@ -425,7 +432,7 @@ def plot_losses(
     ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
 ) -> plt.Axes:  # the Axes
     "How the losses are distributed among the right and the wrong, on a logarithmic axis."
-    losses = check_predictions(preds).losses.double().clamp(min=1e-6).numpy()
+    losses = check_predictions(preds).losses.double().clamp(1e-6, 1e3).numpy()  # of p = 0 infinite
     ax = new_axes(ax)
     bins = np.geomspace(losses.min(), losses.max() + 1e-6, 40)
     parts = [losses[preds.correct.numpy()], losses[preds.wrong.numpy()]]
@@ -552,7 +559,7 @@ def calibration(
     preds: Predictions,  # what the model said
     bins: int = 15,  # number of bins of equal width between 0 and 1
 ) -> pd.DataFrame:  # a row per bin: low, high, n, confidence, accuracy (NaN where n is 0)
-    "Confidence and accuracy by bins of confidence. A value on an edge belongs to the bin below."
+    "Confidence and accuracy by bins of confidence."
     check_predictions(preds), check_number("bins", bins, low=1, integer=True)
     edges = np.linspace(0, 1, bins + 1)
     conf, right = preds.confidence.double().numpy(), preds.correct.numpy()

@@ -76,7 +76,8 @@ def of(
     "What is worth keeping of a run."
     check_kind("run", run, Run, "a Run", "Open it with Run.load(folder).")
     m, history = run.metrics, run.history
-    curve = {k: [float(f"{v:.5g}") for v in history[k]] for k in _CURVE if k in history}
+    curve = {k: [None if np.isnan(v) else float(f"{v:.5g}") for v in history[k]]
+             for k in _CURVE if k in history}
     c = run.config
     return cls(run.recipe.to_dict(), m["seed"], m["data"], c.get("subset"), c.get("size"),
                m["train_images"], m["test_images"], m["test_accuracy"], m["test_loss"],
@@ -249,7 +250,7 @@ def plot(
 def _band(ax, curves, scale, label):
     "The mean of some curves, in the band that they fill, as far as all of them go."
     length = min(map(len, curves))
-    values = scale * np.array([c[:length] for c in curves], float)  # a file has null for NaN
+    values = scale * np.array([c[:length] for c in curves], float)  # None becomes NaN
     epochs = np.arange(1, length + 1)
     (line,) = ax.plot(epochs, values.mean(0), label=plain_text(f"{label} ({len(curves)})"))
     ax.fill_between(epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
@@ -287,13 +288,12 @@ def keep_results(
             received = r.name + _brackets(_words(r.changes.items()))
             allowed = "a run of an unchanged recipe"
             raise refuse("run", received, allowed, "Train it without changes.")
-        by_name.setdefault(r.name, []).append(r)
-    return [_add(_folder(folder) / f"{name}.json", results) for name, results in by_name.items()]
+        _join(by_name.setdefault(r.name, {}), r)
+    return [_add(_folder(folder) / f"{name}.json", group) for name, group in by_name.items()]
 
-def _add(path, results):
-    "Add results of one recipe to its file."
-    kept = {r.seed: r for r in _read_file(path)} if path.exists() else {}
-    kept |= {r.seed: r for r in results}
+def _add(path, group):
+    "Add results of one recipe (seed → result) to its file."
+    kept = ({r.seed: r for r in _read_file(path)} if path.exists() else {}) | group
     data = sorted({r.data for r in kept.values()})
     if len(data) > 1: raise refuse("runs", ", ".join(data), f"one data set in {path}")
     plain = [asdict(r) for _, r in sorted(kept.items())]

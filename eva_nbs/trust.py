@@ -155,13 +155,12 @@ def localisation(
     itself (on the grid of the last layer)."""
     xb, yb, masks = _sample(data, stats, n, seed)
     layers, rows = choose_layers(model, xb, layers or stage_layers(model, xb, 2)), []
-    grid = spatial_layers(model, xb)[layers[-1]][1:]
     for method in _methods(methods):
         cams = grad_cam(model, xb, yb, layers, method)
         for layer in layers:
             maps = enlarged(cams, layer, kind="signed")
             rows.append(_row(method, layer, cams.pick(layer).shape[1:], maps, masks))
-    return pd.DataFrame(rows + _blind_rows(masks, grid, seed))
+    return pd.DataFrame(rows + _blind_rows(masks, cams.pick(layers[-1]).shape[1:], seed))
 
 def _blind_rows(masks, grid, seed):
     "The lines of the maps that do not look at the image, and of the mask."
@@ -243,14 +242,13 @@ def _no_function(target):
         raise refuse("target", "a function", "class indices [N], one index, or None",
                      "What is followed here is one class's score.")
 
-def _check_order(xb, maps):
+def _check_order(xb, maps, name="maps", do="Use enlarged(cams)."):
     "Refuse maps that are not of the size of the images."
     check_kind("xb", xb, torch.Tensor, "a tensor [N, C, H, W]")
-    check_kind("maps", maps, torch.Tensor, "a tensor [N, H, W]", "Use enlarged(cams).")
+    check_kind(name, maps, torch.Tensor, "a tensor [N, H, W]", do)
     wanted = [len(xb), *xb.shape[2:]]
     if list(maps.shape) != wanted:
-        raise refuse("maps", f"shape {list(maps.shape)}", f"{wanted}, a value for each pixel",
-                     "Use enlarged(cams).")
+        raise refuse(name, f"shape {list(maps.shape)}", f"{wanted}, a value for each pixel", do)
 
 def _follow(model, x, target, versions, measure=lambda logits: logits):
     "`[N, 1 + V]`: what `measure` makes of each image's class, for `x` and for `V` versions of it."
@@ -308,7 +306,7 @@ def plot_curves(
 
 def _band(ax, x, y, name, colour):
     "The mean of the curves `y` in a band; if they go the whole way from 0 to 1, with its area."
-    mean, error = y.mean(0), y.std(0) / len(y) ** 0.5
+    mean, error = y.mean(0), y.std(0, correction=0) / max(len(y) - 1, 1) ** 0.5
     whole = (x[0], x[-1]) == (0, 1)
     area = f": area {curve_area(x, y).mean():.2f}" if whole else ""
     ax.plot(x, mean, color=colour, label=name + area)
@@ -346,7 +344,8 @@ def impute(
     tolerance: float = 1e-4,  # of the equations' residual, relative
 ) -> torch.Tensor:  # float `[N, C, H, W]`; the known pixels unchanged
     "Fill in pixels as the weighted mean of their neighbours, by conjugate gradients."
-    _check_order(xb, missing), check_number("tolerance", tolerance, 0, open_low=True)
+    _check_order(xb, missing, "missing", "True where to fill in.")
+    check_number("tolerance", tolerance, 0, open_low=True)
     if missing.flatten(1).all(1).any():
         raise refuse("missing", "an image without a known pixel", "at least one known")
     hole = missing[:, None].to(xb)

@@ -183,9 +183,9 @@ class Tiles(Control):
 
     def _check(self, name, value): return check_number(name, value, 0, self.n - 1, integer=True)
 
-    def _widget(self, w): return _tiles_box(w, self.n)
+    def _widget(self, w): return _tiles_box(w, self.n, self.value)
 
-def _tiles_box(w, n, side=44):
+def _tiles_box(w, n, value=0, side=44):
     "Buttons in rows, with a `value`; `show` gives them pictures."
     from traitlets import Int
     class TilesBox(w.Box): value, description = Int(0), ""
@@ -193,7 +193,7 @@ def _tiles_box(w, n, side=44):
     buttons = [w.Button(layout=shape()) for _ in range(n)]
     style = w.HTML(layout=w.Layout(display="none"))
     rows = w.Layout(flex_flow="row wrap", grid_gap="3px", width="290px")
-    box = TilesBox([style, *buttons], layout=rows)
+    box = TilesBox([style, *buttons], layout=rows, value=value)
     marks = [f"eva-tile-{b.model_id}" for b in buttons]
     for k, (button, mark) in enumerate(zip(buttons, marks)):
         button.add_class(mark)
@@ -353,7 +353,9 @@ def _moved(self: Explorer, name, value):
     "A control was moved by hand."
     if self._quiet: return
     try: self.set(**{name: value})
-    except Exception as error: text = html.escape(str(error))
+    except Exception as error:
+        text = html.escape(str(error))
+        self._show()  # the control goes back
     else: text = ""
     self._problem.value = text and f"<span style='color:{COLORS['test']}'>{text}</span>"
 
@@ -574,16 +576,17 @@ def _sketch(schedule, steps, batches):
     return SCHEDULES["exp_range"](**schedule.options | dict(gamma=gamma))
 
 # %% ../nbs/09_widgets.ipynb #0de22a95
-def _schedule_controls(lr_min=0.001, lr_max=0.1, **_):
+def _schedule_controls(lr_min=0.001, lr_max=0.1, gamma=0.999, **_):
     "One control for each parameter that a schedule of any kind has."
     rates, shapes = _rates(1e-5, 3, 0.001, 0.1, lr_min, lr_max), ("linear", "cosine")
+    gammas = tuple(sorted({0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, gamma}))
     return dict(
         kind=Pick(tuple(k for k in SCHEDULES if k != "warmup"), "one_cycle"),
         epochs=Slide(2, 100, 24), lr_max=Stop(rates, 0.1), lr_min=Stop(rates, 0.001),
         peak_epoch=Slide(0.5, 50, 5.0, 0.5), anneal=Pick(shapes, "linear"),
         annihilate=Switch(False), step_epochs=Slide(0.5, 20, 3.0, 0.5),
         mode=Pick(("triangular", "triangular2"), "triangular2"),
-        gamma=Stop((0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999), 0.999),
+        gamma=Stop(gammas, 0.999),
         every=Slide(1, 50, 8), factor=Slide(0.05, 0.95, 0.1, 0.05),
         patience=Slide(0, 20, 4), cooldown=Slide(0, 20, 0),
         warm_up=Slide(0, 10, 0.0, 0.5, "warm-up epochs"),
@@ -607,6 +610,8 @@ def schedule_explorer(
     check_number("steps_per_epoch", steps_per_epoch, 1, integer=True)
     for name in {"lr_min", "lr_max"} & set(start): check_number(name, start[name], 1e-9, 1e3)
     epochs = check_number("epochs", start.get("epochs", 24), 2, 100, integer=True)
+    if "gamma" in start: check_number("gamma", start["gamma"], 0, 1, open_low=True)
+    if "lr_max" in start: start = dict(lr_min=min(0.001, start["lr_max"] / 100)) | start
     start = dict(peak_epoch=_peak(epochs)) | start
     first = []  # what the grey line shows
     def _draw(figure, **values):
@@ -851,10 +856,11 @@ def _status(self: TrainingDashboard):
     "One line: where, how fast, how long yet."
     if self._message: return self._message
     n, done, spent = self._learner, self._progress(), time.perf_counter() - self._began
-    left = spent / max(done - self._first, 1e-9) * (n.until - done)
-    return (f"epoch {min(n.epoch + 1, n.until)} of {n.until} · "
-            f"batch {n.batch} of {len(n.loaders.train)} · "
-            f"{self._speed:,.0f} img/s · {_clock(spent)} gone, about {_clock(left)} to go")
+    place = (f"epoch {min(n.epoch + 1, n.until)} of {n.until} · "
+             f"batch {n.batch} of {len(n.loaders.train)} · ")
+    if done <= self._first: return f"{place}{_clock(spent)} gone"  # no batch yet to tell by
+    left = spent / (done - self._first) * (n.until - done)
+    return f"{place}{self._speed:,.0f} img/s · {_clock(spent)} gone, about {_clock(left)} to go"
 
 @patch
 def _farewell(self: TrainingDashboard, learner, kept, asked):
@@ -891,9 +897,9 @@ def _curves(self: TrainingDashboard, window=50):
     "Training loss (a running mean), accuracy and rate as (epochs, values)."
     history, n, done = self._learner.history, len(self._learner.loaders.train), self._learner.epoch
     loss = history.steps["loss"][:done * n]
-    if len(loss):
-        padded = np.pad(loss, (window - 1, 0), "edge")
-        loss = np.convolve(padded, np.full(window, 1 / window), "valid")
+    total, last = np.cumsum([0, *loss]), np.arange(1, len(loss) + 1)
+    first = np.maximum(last - window, 0)
+    loss = (total[last] - total[first]) / (last - first)
     now = np.array([seen for seen in self._seen if seen[0] > done]).reshape(-1, 3).T
     rows = np.array([(r["epoch"], 100 * r["train_accuracy"]) for r in history]).reshape(-1, 2).T
     join = lambda x, y, k: (np.concatenate([x, now[0]]), np.concatenate([y, now[k]]))
