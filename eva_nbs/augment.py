@@ -25,7 +25,7 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .core import (EvaError, check_choice, check_number, default_device, hash_u64,
+from .core import (EvaError, check_choice, check_device, check_number, default_device, hash_u64,
                           hash_uniform, refuse)
 from .data import ChannelStats, ImageData, Splits, channel_stats, show_images
 
@@ -964,7 +964,8 @@ class Loader:
         self.world_size = whole("world_size", world_size, 1, 10**6)
         self.rank = whole("rank", rank, 0, world_size - 1)
         self.shuffle, self.drop_last, self.channels_last = shuffle, drop_last, channels_last
-        self.device, self.epoch = _usable(default_device() if device is None else device), 0
+        device = default_device() if device is None else device
+        self.device, self.epoch = check_device(device), 0
         self._start, self._turn, self._pool = 0, None, None
         self._choose_engine(check_choice("engine", engine, ["auto", "batched", "albumentations"]))
 
@@ -1014,12 +1015,7 @@ def _check_data(data, stats=None, policy=Policy()):
     if stats is not None and not isinstance(stats, ChannelStats):
         raise refuse("stats", stats, "ChannelStats, as `channel_stats` returns them, or None")
 
-def _usable(device):
-    "The device of that name, where there is one."
-    try: return torch.empty(0, device=device).device
-    except (AssertionError, RuntimeError, TypeError) as e:
-        remedy = f"torch says: {str(e).splitlines()[0][:120]}"
-        raise refuse("device", device, "a device that torch can use here", remedy) from None
+
 
 # %% ../nbs/02_augment.ipynb #09f1394e
 @patch
