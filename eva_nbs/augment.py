@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .core import (EvaError, check_choice, check_device, check_number, default_device, hash_u64,
-                          hash_uniform, refuse)
+from .core import (EvaError, check_choice, check_device, check_number, default_device,
+                          hash_u64, hash_uniform, refuse)
 from .data import ChannelStats, ImageData, Splits, channel_stats, show_images
 
 # %% ../nbs/02_augment.ipynb #c73f4df2
@@ -532,6 +532,10 @@ class Policy:
         if len(mixers) > 1 or (mixers and self.ops[-1] != mixers[0]):
             shown = ", ".join(map(repr, mixers))
             raise refuse("policy", shown, "one of Mixup and CutMix, as the last op")
+        normalizers = sum(isinstance(op, Normalize) for op in self.ops)
+        if normalizers > 1: raise refuse("policy", "a second Normalize", "one Normalize")
+        if mixers and not normalizers:
+            raise refuse("policy", f"{mixers[0]} without Normalize", "Normalize before it")
         self.mixer = mixers[0] if mixers else None
         self.image_ops = self.ops[:len(self.ops) - len(mixers)]
 
@@ -1015,8 +1019,6 @@ def _check_data(data, stats=None, policy=Policy()):
     if stats is not None and not isinstance(stats, ChannelStats):
         raise refuse("stats", stats, "ChannelStats, as `channel_stats` returns them, or None")
 
-
-
 # %% ../nbs/02_augment.ipynb #09f1394e
 @patch
 def __iter__(self: Loader):
@@ -1220,6 +1222,7 @@ def show_op(
     "One image with an op over its range: the random number goes evenly from 0 to (almost) 1."
     _check_data(data, stats)
     check_number("index", index, low=0, high=len(data) - 1, integer=True)
+    check_number("n", n, low=1, integer=True)
     if not isinstance(op, Op) or isinstance(op, (External, Mixup)):
         raise refuse("op", op, "an op of the batched engine, on images")
     moving = [d for d in op.draws if d != "on"] or op.draws

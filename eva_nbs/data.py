@@ -457,10 +457,10 @@ def draw_shapes(
     seed: int = 0,  # another seed, other pictures
 ) -> tuple[torch.Tensor, torch.Tensor]:  # images uint8 [N, H, W, 3] and masks bool [N, H, W]
     """Draw pictures by their numbers: the same number is always the same picture, at any size.
-    Raises `EvaError` for labels that are none, or are not as many as the numbers."""
+    Raises `EvaError` for labels that number no class, or are not as many as the pictures."""
     if not set(torch.as_tensor(labels).tolist()) <= set(range(len(SHAPES))):
         raise refuse("labels", labels, f"whole numbers from 0 to {len(SHAPES) - 1}")
-    size, index = _hw(size), torch.as_tensor(index)
+    size, index = _hw(size, low=8), torch.as_tensor(index)
     if len(labels) != len(index):
         raise refuse("index", f"{len(index)} numbers", f"{len(labels)}, one for each label")
     (h, w), sharp = size, min(size) / 2
