@@ -25,8 +25,8 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 
-from .core import (EvaError, check_choice, check_number, default_device, hash_u64,
-                          hash_uniform, refuse)
+from .core import (EvaError, check_choice, check_device, check_number, default_device,
+                          hash_u64, hash_uniform, refuse)
 from .data import ChannelStats, ImageData, Splits, channel_stats, show_images
 
 # %% ../nbs/02_augment.ipynb #c73f4df2
@@ -532,6 +532,10 @@ class Policy:
         if len(mixers) > 1 or (mixers and self.ops[-1] != mixers[0]):
             shown = ", ".join(map(repr, mixers))
             raise refuse("policy", shown, "one of Mixup and CutMix, as the last op")
+        normalizers = sum(isinstance(op, Normalize) for op in self.ops)
+        if normalizers > 1: raise refuse("policy", "a second Normalize", "one Normalize")
+        if mixers and not normalizers:
+            raise refuse("policy", f"{mixers[0]} without Normalize", "Normalize before it")
         self.mixer = mixers[0] if mixers else None
         self.image_ops = self.ops[:len(self.ops) - len(mixers)]
 
@@ -964,7 +968,8 @@ class Loader:
         self.world_size = whole("world_size", world_size, 1, 10**6)
         self.rank = whole("rank", rank, 0, world_size - 1)
         self.shuffle, self.drop_last, self.channels_last = shuffle, drop_last, channels_last
-        self.device, self.epoch = _usable(default_device() if device is None else device), 0
+        device = default_device() if device is None else device
+        self.device, self.epoch = check_device(device), 0
         self._start, self._turn, self._pool = 0, None, None
         self._choose_engine(check_choice("engine", engine, ["auto", "batched", "albumentations"]))
 
@@ -1013,13 +1018,6 @@ def _check_data(data, stats=None, policy=Policy()):
     if not len(data): raise refuse("data", "no images", "at least one image")
     if stats is not None and not isinstance(stats, ChannelStats):
         raise refuse("stats", stats, "ChannelStats, as `channel_stats` returns them, or None")
-
-def _usable(device):
-    "The device of that name, where there is one."
-    try: return torch.empty(0, device=device).device
-    except (AssertionError, RuntimeError, TypeError) as e:
-        remedy = f"torch says: {str(e).splitlines()[0][:120]}"
-        raise refuse("device", device, "a device that torch can use here", remedy) from None
 
 # %% ../nbs/02_augment.ipynb #09f1394e
 @patch
@@ -1224,6 +1222,7 @@ def show_op(
     "One image with an op over its range: the random number goes evenly from 0 to (almost) 1."
     _check_data(data, stats)
     check_number("index", index, low=0, high=len(data) - 1, integer=True)
+    check_number("n", n, low=1, integer=True)
     if not isinstance(op, Op) or isinstance(op, (External, Mixup)):
         raise refuse("op", op, "an op of the batched engine, on images")
     moving = [d for d in op.draws if d != "on"] or op.draws

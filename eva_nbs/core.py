@@ -6,9 +6,9 @@
 __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'check_kind', 'out_of_memory', 'fits_memory',
            'set_seed', 'hash_u64', 'hash_uniform', 'new_axes', 'plain_text', 'sample_seed', 'get_rng_state',
            'set_rng_state', 'keep_rng', 'eval_mode', 'keep_buffers', 'unchanged', 'unwrap', 'train_mode', 'check_built',
-           'default_device', 'describe_device', 'to_array', 'Precision', 'scaled_step', 'pick_precision', 'memory_kept',
-           'versions', 'atomic_write', 'write_json', 'read_json', 'refuse_path', 'check_picture', 'save_picture',
-           'command']
+           'default_device', 'check_device', 'describe_device', 'to_array', 'Precision', 'scaled_step',
+           'pick_precision', 'memory_kept', 'versions', 'atomic_write', 'write_json', 'read_json', 'refuse_path',
+           'check_picture', 'save_picture', 'command']
 
 # %% ../nbs/00_core.ipynb #8fdc362b
 import copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
@@ -204,8 +204,8 @@ def get_rng_state() -> dict:  # plain values and tensors, by the name of the gen
 def set_rng_state(
     state: dict,  # what `get_rng_state` returned
 ) -> None:
-    """Put every generator back where it was. Devices that the state does not know are left alone,
-    and the state of those that are not here."""
+    """Put every generator back where it was. Devices that the state does not know are left alone;
+    what it holds of devices that are not here is passed over."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     n = state["numpy"]
@@ -219,10 +219,14 @@ def set_rng_state(
 # %% ../nbs/00_core.ipynb #9dcfe6d4
 @contextmanager
 def keep_rng() -> Iterator[None]:  # a context manager
-    "Whatever is drawn inside, the generators leave as they came, also after an exception."
-    state = get_rng_state()
+    """Whatever is drawn inside, the generators leave as they came, also after an exception; those
+    of GPUs that are first used inside as if the seed had just been set."""
+    state, used = get_rng_state(), torch.cuda.is_initialized()
     try: yield
-    finally: set_rng_state(state)
+    finally:
+        set_rng_state(state)
+        if not used and torch.cuda.is_initialized():
+            torch.cuda.manual_seed_all(torch.initial_seed())
 
 # %% ../nbs/00_core.ipynb #3f088c8b
 @contextmanager
@@ -242,22 +246,27 @@ def keep_buffers(
     model: nn.Module,  # any module
 ) -> Iterator[nn.Module]:  # a context manager that yields the model
     "Whatever a forward pass writes into buffers inside, afterwards they are what they were."
-    buffers = [(m._buffers, name, b) for m in model.modules() for name, b in m._buffers.items()]
+    places = [(m._buffers, dict(m._buffers)) for m in model.modules()]
     plain = [b for b in model.buffers() if b.layout is torch.strided and not b.is_nested]
     writable = [b for b in plain if not (b.is_inference() or b.is_meta)]
     values = [(b, b.clone()) for b in writable]
     try: yield model
     finally:
-        for held, name, b in buffers: held[name] = b
+        _put_in_place(places)
         for b, value in values:
             if not torch.equal(b, value): b.data.copy_(value)  # read-only ones are never written to
+
+def _put_in_place(places):
+    "Each module's tensors under the names they had, and none under a name that is new."
+    for held, before in places:
+        held.clear()
+        held.update(before)
 
 # %% ../nbs/00_core.ipynb #1a35a87b
 def _snapshot(model):
     "What training changes in a model, as copies: parameters with grads and flags, buffers, modes."
     copied = lambda t: None if t is None else t.detach().clone()
-    places = [(held, name, t) for m in model.modules() for held in (m._parameters, m._buffers)
-              for name, t in held.items()]
+    places = [(held, dict(held)) for m in model.modules() for held in (m._parameters, m._buffers)]
     params = [(p, copied(p), p.grad, copied(p.grad), p.requires_grad) for p in model.parameters()]
     buffers = [(b, copied(b)) for b in model.buffers()]
     return places, params, buffers, [(m, m.training) for m in model.modules()]
@@ -265,7 +274,7 @@ def _snapshot(model):
 @torch.no_grad()
 def _put_back(places, params, buffers, modes):
     "Copy a `_snapshot` back into the very tensors that it was taken from, each in its place."
-    for held, name, t in places: held[name] = t
+    _put_in_place(places)
     for p, value, grad, grad_value, requires_grad in params:
         p.copy_(value)
         p.grad = grad if grad is None else grad.copy_(grad_value)
@@ -283,11 +292,12 @@ def unchanged(
     and the state of each of `stateful` are bit for bit what they were. All in memory."""
     stateful = [s for s in stateful if s is not None]
     states = [copy.deepcopy(s.state_dict()) for s in stateful]
-    model_state, rng = _snapshot(model), get_rng_state()
-    try: yield model
-    finally:
-        _put_back(*model_state), set_rng_state(rng)
-        for s, state in zip(stateful, states): s.load_state_dict(state)
+    model_state = _snapshot(model)
+    with keep_rng():
+        try: yield model
+        finally:
+            _put_back(*model_state)
+            for s, state in zip(stateful, states): s.load_state_dict(state)
 
 # %% ../nbs/00_core.ipynb #5ec8b91e
 def unwrap(
@@ -305,7 +315,7 @@ def unwrap(
 def train_mode(
     model: nn.Module,  # any model, wrapped or not
 ) -> None:
-    "Training mode, but not for parts in eval mode inside a net that is in training mode: frozen."
+    "Training mode for all but the frozen parts: those in eval mode within a net that is training."
     plain = unwrap(model)
     frozen = [m for m in plain.modules() if not m.training] if plain.training else []
     model.train()
@@ -329,6 +339,16 @@ def default_device() -> torch.device:  # cuda, mps or cpu
     if torch.cuda.is_available(): return torch.device("cuda")
     return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
+def check_device(
+    device: torch.device | str | None = None,  # None for the default device
+) -> torch.device:  # where torch puts tensors of that device
+    "The device of that name; an `EvaError` if torch can put no tensor there."
+    if device is None: return default_device()
+    try: return torch.empty(0, device=device).device
+    except (AssertionError, RuntimeError, TypeError) as e:
+        remedy = f"torch says: {str(e).splitlines()[0][:120]}"
+        raise refuse("device", device, "a device that torch can use here", remedy) from None
+
 # %% ../nbs/00_core.ipynb #0eb3cb21
 def _processor():
     "What Linux says of the first processor: its vendor_id, model name, flags and more; else {}."
@@ -341,7 +361,7 @@ def describe_device(
     device: torch.device | str | None = None,  # None for the default device
 ) -> str:  # for example "AMD EPYC (2 threads, avx512_bf16)"
     "The hardware behind a device, in words fit to stand beside a result."
-    device = torch.device(device or default_device())
+    device = check_device(device)
     if device.type == "cuda": return torch.cuda.get_device_name(device)
     if device.type != "cpu": return f"{device.type} on {platform.processor() or platform.machine()}"
     facts = _processor()
@@ -407,7 +427,7 @@ def pick_precision(
 ) -> Precision:  # what to train with
     "The precision asked for; auto is bf16 where that is faster, fp16 on older CUDA, else fp32."
     check_choice("precision", precision, ["auto", "fp32", "bf16", "fp16"])
-    device = torch.device(device or default_device())
+    device = check_device(device)
     if precision == "auto":
         slow = "fp16" if device.type == "cuda" else "fp32"
         precision = "bf16" if _has_fast_bf16(device) else slow
@@ -418,6 +438,7 @@ def pick_precision(
 
 # %% ../nbs/00_core.ipynb #ecef7487
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _MMAP_MAX = -1, -3, -4  # the names' values in glibc's malloc.h
+_keepers = []  # one for each `memory_kept` that is open; the last to close gives back
 
 @contextmanager
 def memory_kept(
@@ -426,19 +447,25 @@ def memory_kept(
     """Inside, freed memory stays with the process and is used again, without page faults.
     Afterwards it goes back to the system, and the allocator's limits are those up to which glibc
     would have adjusted them itself, 32 and 64 MB, from then on fixed (mallopt(3))."""
-    on_cpu = torch.device(device or default_device()).type == "cpu"
+    on_cpu = check_device(device).type == "cpu"
     in_main = threading.current_thread() is threading.main_thread()  # others have heaps of 64 MB
     if not (on_cpu and in_main and platform.libc_ver()[0] == "glibc"):
         yield False
         return
     libc = ctypes.CDLL(None)
+    _keepers.append(libc)
     try:
         libc.mallopt(_MMAP_MAX, 0), libc.mallopt(_TRIM_THRESHOLD, -1)
         yield True
     finally:
-        libc.mallopt(_MMAP_MAX, 2**16), libc.mallopt(_MMAP_THRESHOLD, 2**25)
-        libc.mallopt(_TRIM_THRESHOLD, 2**26)
-        libc.malloc_trim(0)
+        _keepers.pop()
+        if not _keepers: _give_back(libc)
+
+def _give_back(libc):
+    "What is free goes back to the system, now and from now on."
+    libc.mallopt(_MMAP_MAX, 2**16), libc.mallopt(_MMAP_THRESHOLD, 2**25)
+    libc.mallopt(_TRIM_THRESHOLD, 2**26)
+    libc.malloc_trim(0)
 
 # %% ../nbs/00_core.ipynb #25d41c80
 def versions() -> dict:  # package name → version, and python's
@@ -455,6 +482,7 @@ def atomic_write(
     mode: str = "w",  # "w" for text (UTF-8) or "wb" for bytes
 ) -> Iterator[IO]:  # a context manager that yields the open file
     "Write a file so that it appears under its name only when it is whole and on the disk."
+    check_choice("mode", mode, ["w", "wb"])
     path, encoding = Path(os.path.realpath(path)), None if "b" in mode else "utf-8"  # links stay
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name[:50]}.{secrets.token_hex(8)}.tmp")
@@ -478,11 +506,16 @@ def write_json(
 
 def _plain(obj):
     "JSON's own types for `obj`."
-    if isinstance(obj, dict): return {str(k): _plain(v) for k, v in obj.items()}
+    if isinstance(obj, dict):
+        plain = {str(k): _plain(v) for k, v in obj.items()}
+        if len(plain) == len(obj): return plain
+        raise refuse("keys", list(obj), "keys that differ as text", "JSON has no other keys.")
     if isinstance(obj, (list, tuple)): return [_plain(v) for v in obj]
     if isinstance(obj, (np.ndarray, np.generic, torch.Tensor)): return _plain(obj.tolist())
     if isinstance(obj, float) and not math.isfinite(obj): return None
-    return str(obj) if isinstance(obj, (Path, torch.device)) else obj
+    if isinstance(obj, (Path, torch.device)): return str(obj)
+    return check_kind("value", obj, (str, int, float, type(None)),
+                      "what JSON holds: dicts, lists, text, numbers", "Convert it before.")
 
 # %% ../nbs/00_core.ipynb #264d24c0
 def read_json(

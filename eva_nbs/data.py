@@ -12,6 +12,7 @@ __all__ = ['SHAPES', 'EXTENSIONS', 'ImageData', 'pixel_counts', 'ChannelStats', 
 import errno
 import hashlib
 import itertools
+import mimetypes
 import os
 import stat
 import sys
@@ -456,10 +457,10 @@ def draw_shapes(
     seed: int = 0,  # another seed, other pictures
 ) -> tuple[torch.Tensor, torch.Tensor]:  # images uint8 [N, H, W, 3] and masks bool [N, H, W]
     """Draw pictures by their numbers: the same number is always the same picture, at any size.
-    Raises `EvaError` for labels that are none, or are not as many as the numbers."""
+    Raises `EvaError` for labels that number no class, or are not as many as the pictures."""
     if not set(torch.as_tensor(labels).tolist()) <= set(range(len(SHAPES))):
         raise refuse("labels", labels, f"whole numbers from 0 to {len(SHAPES) - 1}")
-    size, index = _hw(size), torch.as_tensor(index)
+    size, index = _hw(size, low=8), torch.as_tensor(index)
     if len(labels) != len(index):
         raise refuse("index", f"{len(index)} numbers", f"{len(labels)}, one for each label")
     (h, w), sharp = size, min(size) / 2
@@ -598,7 +599,8 @@ def _reason(error):
     return " ".join(text.split())[:80] or type(error).__name__
 
 # %% ../nbs/01_data.ipynb #90f677c8
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".avif", ".bmp", ".gif", ".tif", ".tiff",
+              ".ppm", ".pgm")
 
 
 @dataclass(frozen=True, eq=False)
@@ -659,6 +661,11 @@ def _class(folder):
     return unicodedata.normalize("NFC", _shown(folder))
 
 
+def _has_images(folder):
+    "Whether images lie directly in a folder."
+    return any(f.name.lower().endswith(EXTENSIONS) for f in os.scandir(folder))
+
+
 def _class_folders(root):
     "Folder of each class → (split, class), also for empty ones."
     inside = lambda d: [f.name for f in d.iterdir() if f.is_dir() and not _is_hidden(f.name)]
@@ -668,7 +675,13 @@ def _class_folders(root):
         raise refuse("data", ", ".join(named), "one folder for each split",
                      "Two of these mean the same: merge or rename them.")
     classes = [f for f in visible(root) if f not in named and _has_images(root / f)]
-    if not any(visible(root / f) for f in named): named = []  # a class may be called "train"
+    deep = [f for f in named if visible(root / f)]
+    flat = [f for f in named if f not in deep and _has_images(root / f)]
+    if flat and (deep or not classes):
+        raise refuse("data", f"{flat[0]}, which holds pictures but no class folders",
+                     "train/<class>/* and test/<class>/*, or <class>/*",
+                     "Sort its pictures into class folders, or move it elsewhere.")
+    if not deep: named = []  # a class may be called "train", beside others
     elif len(named) == 1 and classes:
         raise refuse("data", f"{named[0]} with sub-folders, beside {', '.join(classes[:3])}",
                      "folders of splits, or folders of classes", "Move one kind elsewhere.")
@@ -676,11 +689,6 @@ def _class_folders(root):
     return {f"{s}/{c}": (_SPLITS[s.lower()], _class(c)) for s in named for c in visible(root / s)}
 
 # %% ../nbs/01_data.ipynb #27de1a0a
-def _has_images(folder):
-    "Whether images lie directly in a folder."
-    return any(f.name.lower().endswith(EXTENSIONS) for f in os.scandir(folder))
-
-
 def _home(folder, folders):
     "(split, class) that a folder belongs to, or hidden, or None."
     parts = folder.split("/")
@@ -912,14 +920,29 @@ def load_folder(
         part = images[start:(start := start + len(labels))]
         paths = tuple(map(_shown, itertools.chain(*found.values())))
         parts[split] = ImageData(part, labels, classes, paths, name=f"{name} {split}")
+    splits = _arranged(parts, name, test, seed)
+    return replace(splits, note=" ".join(filter(None, [splits.note, _passed_over(listing)])))
+
+
+def _arranged(parts, name, test, seed):
+    "Splits of the parts that there are, with a note where one of them is missing."
     for only, why in {"all": "There are no train and test folders",
                       "train": "There is no test folder"}.items():
         if set(parts) == {only}: return _halve(replace(parts[only], name=name), test, seed, why)
     note = "" if "test" in parts else "There is no test folder: valid is the test set."
     if "train" not in parts:
-        raise refuse("data", f"{path} with {', '.join(parts)}", "a train folder", "Name it train.")
+        raise refuse("data", f"{name} with {', '.join(parts)}", "a train folder", "Name it train.")
     if "test" not in parts: parts["test"] = parts.pop("valid")
     return Splits(**parts, name=name, note=note)
+
+
+def _passed_over(listing):
+    "A sentence that names the pictures that are not loaded, if there are any."
+    is_picture = lambda f: (f.lower().endswith(EXTENSIONS)
+                            or (mimetypes.guess_type(f)[0] or "").startswith("image/"))
+    left = [_shown(f) for f in listing.others if is_picture(f)]
+    why = "Not loaded, being outside the class folders or of a kind that is not read here"
+    return f"{why}: {_few(left)}." if left else ""
 
 # %% ../nbs/01_data.ipynb #1261fe2a
 def _fetch(name, root, download):

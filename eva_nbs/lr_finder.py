@@ -278,9 +278,15 @@ class LRFind:
     warning: str  # what is wrong with the curve, or ""
     stop_reason: str  # finished, diverged, non-finite, interrupted or data ended; with figures
     curve: str = "training loss"  # what was read; or validation loss, validation error
-    runs: np.ndarray = None  # float64 [sweeps, n]: the losses of each sweep
-    points: np.ndarray = None  # float64 [sweeps]: the point of each sweep by itself
-    training: np.ndarray = None  # float64 [n]: training losses, mean of all sweeps
+    runs: np.ndarray = None  # float64 [sweeps, n]: the losses of each sweep; None: of one
+    points: np.ndarray = None  # float64 [sweeps]: the point of each sweep by itself; None: of one
+    training: np.ndarray = None  # float64 [n]: training losses, mean of all sweeps; None: `losses`
+
+    def __post_init__(self):
+        of_one = dict(runs=np.asarray(self.losses)[None], points=np.array([self.suggestion]),
+                      training=np.asarray(self.losses))
+        for name, value in of_one.items():
+            if getattr(self, name) is None: object.__setattr__(self, name, value)
 
     def __eq__(self, other):
         if not isinstance(other, LRFind): return NotImplemented
@@ -614,7 +620,9 @@ def _check_kinds(model, loss_func, optimizer, loader):
 def _check_options(accumulate, sweeps, precision, seed):
     "Refuse numbers and names that do not exist."
     check_number("accumulate", accumulate, low=1, integer=True)
-    if sweeps != "auto": check_number("sweeps", sweeps, low=1, integer=True)
+    whole = isinstance(sweeps, (int, np.integer)) and not isinstance(sweeps, bool) and sweeps >= 1
+    if not whole and sweeps != "auto":
+        raise refuse("sweeps", sweeps, 'a whole number of at least 1, or "auto"')
     check_kind("precision", precision, (str, Precision), "auto, fp32, bf16, fp16 or a Precision")
     if seed is not None: check_number("seed", seed, low=0, integer=True)
 

@@ -26,8 +26,8 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from .core import (COLORS, EvaError, check_built, check_choice, check_number, new_axes,
-                          refuse, unchanged, unwrap)
+from .core import (COLORS, EvaError, check_built, check_choice, check_kind, check_number,
+                          new_axes, refuse, unchanged, unwrap)
 
 # %% ../nbs/03_models.ipynb #4075c9a7
 def _group_norm(channels):
@@ -509,11 +509,15 @@ class _Spread(nn.Module):
 
 
 class _MeansForMaxima(TorchFunctionMode):
-    "While it holds, a maximum that is called as a function is spread, too."
+    """While it holds, a maximum that is called as a function is spread, too; what an adaptive pool
+    makes of the canvas is cut off from the image."""
     def __torch_function__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        if func not in (F.max_pool2d, torch.max_pool2d): return func(*args, **kwargs)
-        return _Spread(nn.MaxPool2d(*args[1:], **kwargs), None)(args[0])
+        if func in (F.max_pool2d, torch.max_pool2d):
+            return _Spread(nn.MaxPool2d(*args[1:], **kwargs), None)(args[0])
+        out = func(*args, **kwargs)
+        if func not in (F.adaptive_avg_pool2d, F.adaptive_max_pool2d): return out
+        return out if out.shape[2:] == (1, 1) else out.detach()  # its windows grow with the canvas
 
 
 _PASS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.Dropout, nn.Dropout2d,
@@ -523,7 +527,7 @@ _PASS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.Dropo
 
 def _transparent(model):
     "A copy in float64 in which every layer passes all that it sees on."
-    model = copy.deepcopy(model).cpu().double().eval()
+    model = copy.deepcopy(model).cpu().double().eval().requires_grad_(False)
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
             if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
@@ -551,7 +555,8 @@ def receptive_fields(
     layers: Iterable[str] | None = None,  # names as in `named_modules()`; None: the stages
     canvas: int = 256,  # side (pixels) of the image in which fields are measured: their upper limit
 ) -> pd.DataFrame:  # layer, channels, map (height, width), jump (pixels), field (pixels), share
-    "What a pixel of each layer's map stands for, measured: map size, jump, receptive field."
+    """What a pixel of each layer's map stands for, measured: map size, jump, receptive field.
+    Maps behind an adaptive pool to more than one pixel are left out: its windows are no layer's."""
     check_number("canvas", canvas, low=2, integer=True)
     net = unwrap(model)
     maps = {n: a for n, a in _run(net, size, layers).items() if a.ndim == 4 and a[0, 0].numel() > 1}
@@ -562,7 +567,8 @@ def receptive_fields(
     if unseen := [name for name in maps if name not in seen]:
         raise refuse("canvas", canvas, f"a side that {type(net).__name__} takes",
                      f"With this one it never comes to {unseen[0]}. Its own size is {size[1]}.")
-    rows = [_field_row(name, maps[name], seen[name], image, size) for name in maps]
+    reached = [name for name in maps if seen[name].requires_grad]
+    rows = [_field_row(name, maps[name], seen[name], image, size) for name in reached]
     return pd.DataFrame(rows, columns=["layer", "channels", "map", "jump", "field", "share"])
 
 # %% ../nbs/03_models.ipynb #1090607e
@@ -775,6 +781,11 @@ def show_feature_maps(
 ) -> np.ndarray:  # the axes
     "The channels of a layer's output for one image, all on one scale: white is zero, red positive."
     check_number("n", n, low=1, integer=True)
+    good = isinstance(image, torch.Tensor) and image.ndim == 3 and image.is_floating_point()
+    if not good:
+        shape = list(getattr(image, "shape", []))
+        raise refuse("image", f"a {type(image).__name__} {getattr(image, 'dtype', '')} {shape}",
+                     "a float tensor [3, H, W]", "One of the normalised images of a loader.")
     output = activations(model, image[None], [layer])[layer][0].float().cpu()
     if output.ndim != 3: raise refuse("layer", layer, "a layer that puts out maps", "Try a stage.")
     order = output.abs().amax((1, 2)).argsort(descending=True, stable=True)[:n]
@@ -877,7 +888,8 @@ def kaiming_init(
 ) -> nn.Module:  # the same model
     "Draw the weights of convolutions and linear layers after He et al. (2015); biases become zero."
     generator = torch.Generator().manual_seed(check_number("seed", seed, low=0, integer=True))
-    for layer in model.modules():
+    check_kind("model", model, nn.Module, "a torch.nn.Module", "Try custom_resnet().")
+    for layer in check_built(model).modules():
         if not isinstance(layer, (nn.Conv2d, nn.Linear)): continue
         std = (2 / layer.weight[0].numel()) ** 0.5
         weight = torch.randn(layer.weight.shape, generator=generator).to(layer.weight) * std

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike
 from torch.optim.lr_scheduler import ConstantLR, CyclicLR, LambdaLR, LinearLR
 from torch.optim.lr_scheduler import OneCycleLR, ReduceLROnPlateau, SequentialLR, StepLR
 
-from .core import COLORS, check_choice, check_kind, check_number, new_axes, refuse
+from .core import COLORS, EvaError, check_choice, check_kind, check_number, new_axes, refuse
 
 # %% ../nbs/04_schedules.ipynb #263f51e3
 @dataclass(frozen=True)
@@ -30,11 +30,12 @@ class Schedule:
     name: str  # the function that made it, a key of `SCHEDULES`
     options: dict  # what that function was given, defaults included
     build: Callable = field(repr=False, compare=False)  # (optimizer, steps, **options) -> scheduler
-    interval: str = "step"  # "step": step the scheduler after every batch; "epoch": do not
+    interval: str = "step"  # "step": step the scheduler after every batch; "epoch": after an epoch
     monitor: str | None = None  # a metric that the scheduler is given after every epoch; None: none
     epochs: int | None = None  # how many epochs it was drawn for; None: any number
 
     def __post_init__(self):
+        check_choice("interval", self.interval, ["step", "epoch"])
         object.__setattr__(self, "options", {k: _plain(v) for k, v in self.options.items()})
 
     def __call__(
@@ -110,6 +111,7 @@ def _walk(schedule, optimizer, epochs, steps, metrics):
             optimizer.step()
             if schedule.interval == "step": scheduler.step()
         if schedule.monitor: scheduler.step(1.0 if metrics is None else float(metrics[epoch]))
+        elif schedule.interval == "epoch": scheduler.step()
 
 # %% ../nbs/04_schedules.ipynb #1279ff25
 def lr_curve(
@@ -164,7 +166,8 @@ def _plot_momentum(ax, curve):
 # %% ../nbs/04_schedules.ipynb #8c6b7926
 @patch
 def _repr_png_(self: Schedule):
-    ax, page = plot_schedule(self), BytesIO()
+    try: ax, page = plot_schedule(self), BytesIO()
+    except EvaError: return None  # it does not fit the rate that is drawn: its text shows
     ax.figure.savefig(page, format="png")
     plt.close(ax.figure)
     return page.getvalue()

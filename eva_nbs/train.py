@@ -575,7 +575,8 @@ def _no_sums(): return dict(loss=[], n=[], correct=[])
 def _listed(callbacks):
     "One callback, several or none, as a list."
     if callbacks is None: return []
-    return list(callbacks) if isinstance(callbacks, (list, tuple)) else [callbacks]
+    several = isinstance(callbacks, Iterable) and not isinstance(callbacks, (Callback, str))
+    return list(callbacks) if several else [callbacks]
 
 def _missing_defaults(callbacks):
     "Progress and StopOnNaN, unless one of `callbacks` is of that kind."
@@ -664,6 +665,21 @@ def _loader(self: Learner, loader):
         raise refuse("loader", loader, "a part that the loaders have", "Cut one with split_valid.")
     return found
 
+def _pairs(loader):
+    "Its batches, if they are pairs of images and labels."
+    for batch in loader:
+        if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+            raise refuse("loader", f"one that yields a {type(batch).__name__}",
+                         "pairs (images, labels)", "Images alone: predict(images).")
+        yield batch
+
+def _check_labels(labels, columns):
+    "Refuse labels without a column of the logits; it waits for the device."
+    for worst in labels.aminmax() if len(labels) else ():
+        if not 0 <= worst < columns:
+            raise refuse("labels", f"class number {int(worst)}", f"0 to {columns - 1}, as the net "
+                         "has columns", "Score it on data with the classes of its training.")
+
 # %% ../nbs/06_train.ipynb #e7c49f4b
 @patch
 @_enough_memory
@@ -676,10 +692,12 @@ def evaluate(
     loader = self._loader("test" if loader is None else loader)
     exact = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
     total = torch.zeros(3, dtype=exact, device=self.device)
+    ours = any(loader is part for part in vars(self.loaders).values())
     with _looking(self):
-        for xb, yb in loader:
+        for xb, yb in _pairs(loader):
             logs = self._log_probs(xb, tta)
             labels = (yb if yb.ndim == 1 else yb.argmax(1)).to(self.device)
+            if not ours: _check_labels(labels, logs.shape[1])
             loss = F.nll_loss(logs, labels, reduction="sum").to(exact)
             total += torch.stack([loss, (logs.argmax(1) == labels).sum().to(exact),
                                   loss.new_tensor(len(yb))])
@@ -702,7 +720,8 @@ def predict(
         raise refuse("batches", f"{batches.dtype} {list(batches.shape)}", "float [B, 3, H, W]",
                      "The loaders yield such batches, normalised.")
     loader = [(batches, None)] if one else self._loader(batches)
-    with _looking(self): rows = [self._log_probs(xb, tta).exp().cpu() for xb, _ in loader]
+    with _looking(self):
+        rows = [self._log_probs(xb, tta).exp().cpu() for xb, _ in _pairs(loader)]
     if not rows: raise refuse("batches", "no images", "at least one batch")
     return torch.cat(rows)
 
@@ -890,9 +909,10 @@ def fit(
             self._agree_to_stop()
             self._score_at_early_end()
         self._release()
-    self._emit("after_fit")
-    if self.world > 1 and not problem: dist.barrier()
-    if problem: raise problem
+    try: self._emit("after_fit")
+    finally:
+        if problem: raise problem  # also where a callback fails at the end
+    if self.world > 1: dist.barrier()
     return self.history
 
 # %% ../nbs/06_train.ipynb #76a37c5b
@@ -1096,9 +1116,11 @@ def _seconds_in_epoch(self: Learner):
 def _too_large(learner, error):
     "The error for a batch that does not fit; what the step held is let go."
     traceback.clear_frames(error.__traceback__)
-    size, parts = learner.loaders.train.batch_size, 2 * learner.accumulate
-    do = (f"Use batch_size={size // 2} with GradAccumulate({parts}): the same steps in half "
-          "the memory." if size > 1 else "Use a smaller net, or smaller images.")
+    size = learner.loaders.train.batch_size
+    k = next((k for k in range(2, size + 1) if size % k == 0), None)
+    do = (f"Use batch_size={size // k} with GradAccumulate({k * learner.accumulate}): the same "
+          f"steps in {'half the' if k == 2 else 'less'} memory."
+          if k else "Use a smaller net, or smaller images.")
     return EvaError(f"memory: received a batch of {size} images that does not fit on "
                     f"{learner.device}; allowed: what fits. {do}")
 
@@ -1533,6 +1555,7 @@ class Checkpoint(_Writer):
     "Keep last.ckpt (to go on from) and best.safetensors (to use) in a folder."
     order, state = 90, ("best",)
     _mine = _resumed = False  # whether the folder has a file of this run; whether it is to be seen
+    _foreign = False  # whether files of another run are still to be moved aside
 
     def __init__(
         self,
@@ -1557,7 +1580,8 @@ class Checkpoint(_Writer):
         if learner.rank: return
         self._try(self._tidy)
         begins = learner.epoch == learner.batch == 0 and not self._mine
-        if begins or self._resumed and not self._holds(learner): self._try(self._move_aside)
+        self._foreign |= begins or self._resumed and not self._holds(learner)
+        if self._foreign: self._try(self._move_aside)
         self._resumed = False
 
     def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
@@ -1595,7 +1619,7 @@ def save_last(
 ) -> None:
     "Write last.ckpt now; the one before it stays as last.prev.ckpt."
     state = learner.state_dict()
-    if learner.rank == 0: self._try(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
+    if learner.rank == 0: self._put(lambda: write_checkpoint(state, self.folder / "last.ckpt"))
     self._saved_at, self._due, self._mine = time.monotonic(), False, True
 
 # %% ../nbs/06_train.ipynb #aeb11d6a
@@ -1616,13 +1640,14 @@ def _is_best(self: Checkpoint, value):
 @patch
 def _standing(self: Checkpoint):
     "The best so far, if its file is still there."
-    return self.best if os.path.exists(self.folder / "best.safetensors") else None
+    there = os.path.exists(self.folder / "best.safetensors") and not self._foreign
+    return self.best if there else None
 
 @patch
 def _save_best(self: Checkpoint, learner):
     value, before = learner.history[-1].get(self.monitor), self._standing()
     if learner.rank: self.best = value
-    elif self._try(lambda: learner.save(self.folder / "best.safetensors")): self.best = value
+    elif self._put(lambda: learner.save(self.folder / "best.safetensors")): self.best = value
     if self.best != value or None in (before, value) or learner.rank or _silent(learner): return
     name = self.monitor.replace("valid", "validation").replace("_", " ")
     verb = "increased" if self.monitor.endswith("accuracy") else "decreased"
@@ -1650,12 +1675,19 @@ def _holds(self: Checkpoint, learner):
 def _move_aside(self: Checkpoint):
     "Keep what another run has left in the folder, in a folder of its own."
     found = [p for n in _KEPT if os.path.exists(p := self.folder / n)]
-    if not found: return
-    aside = _unused(self.folder / "other")
-    aside.mkdir()
-    for path in found: path.replace(aside / path.name)
-    warnings.warn(f"Checkpoint: {self.folder} held another run; its files are now in "
-                  f"{aside.name}.", stacklevel=6)
+    if found:
+        aside = _unused(self.folder / "other")
+        aside.mkdir()
+        for path in found: path.replace(aside / path.name)
+        warnings.warn(f"Checkpoint: {self.folder} held another run; its files are now in "
+                      f"{aside.name}.", stacklevel=6)
+    self._foreign = False
+
+@patch
+def _put(self: Checkpoint, write):
+    "Whether `write` worked; nothing is written before another run's files are out of the way."
+    moved = not self._foreign or self._try(self._move_aside)
+    return moved and self._try(write)
 
 # %% ../nbs/06_train.ipynb #59f2bb91
 class EarlyStop(Callback):
