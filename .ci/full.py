@@ -97,6 +97,8 @@ def main():
     os.environ |= dict(EVA_RUNS=str(o.runs), TQDM_DISABLE="1") | ({} if o.short else dict(EVA_FULL="1", EVA_DATA=o.data))
     session9 = [run for run in runs if run and run.recipe.name == "session9"]
     if session9 and not o.short: os.environ["EVA_RUN"] = str(session9[0].folder)
+    for name in {"EVA_RUN", "EVA_BENCH_CACHE"} & set(os.environ):  # the notebooks run in another folder
+        os.environ[name] = str(Path(os.environ[name]).resolve())
     for name in o.notebooks: execute(o, name)
     if o.notebooks and not o.short: print(REMARKS)
     sys.exit(None in runs)
