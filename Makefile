@@ -3,7 +3,7 @@
 # make slow       the tests of the slow cells (continuous integration runs them after `make test`)
 # make cuda       the tests of the cells for a GPU
 # make pretend    the tests of every notebook on a pretended GPU (needs Linux and a C compiler)
-# make full       every training of the book at full length, and its notebooks (ARGS='--data DIR --seeds 3 --jobs 5')
+# make full       every training of the book at full length, and its notebooks (ARGS='--data cifar10 --results results-cifar10 --jobs 5')
 # make lab        JupyterLab on the notebooks
 # make browser    the widgets in JupyterLab in headless Chromium
 # make notebooks  run every notebook from top to bottom (ONLY=nbs/21_assignment11.ipynb: that one)

@@ -628,8 +628,8 @@ def _misfit(model, text):
                       "number", f"Build it for {gets}. (Images have 3 channels, grey ones too.)")
     if sizes := re.search(r"cannot be multiplied \(\d+x(\d+) and (\d+)x\d+\)", text):
         gets, made = sizes.groups()
-        return refuse("model", f"a linear layer made for {made} inputs that gets {gets}", "the same "
-                      "number", f"Build it with in_features={gets}, or pool before it.")
+        return refuse("model", f"a linear layer made for {made} inputs that gets {gets}", "the "
+                      "same number", f"Build it with in_features={gets}, or pool before it.")
 
 @patch
 def _logits(self: Learner, out):
