@@ -1255,7 +1255,7 @@ def _noteworthy(files, listing):
         examples = [f"{c}: {n:,}" for c, n in first.items()]
         yield "look", f"imbalance {first.max() / first.min():.1f} : 1", len(first), examples
     if "test" not in listing.splits: yield "look", "no test split", 1, list(listing.splits)
-    apart = {"files that are no images": listing.others, "hidden files": listing.hidden,
+    apart = {"files that are left out": listing.others, "hidden files": listing.hidden,
              "odd files (neither file nor folder)": listing.odd}
     for what, paths in apart.items(): yield "look", what, len(paths), list(map(_shown, paths))
 
