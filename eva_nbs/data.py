@@ -10,6 +10,7 @@ __all__ = ['SHAPES', 'EXTENSIONS', 'ImageData', 'pixel_counts', 'ChannelStats', 
 
 # %% ../nbs/01_data.ipynb #d90aa72a
 import errno
+import functools
 import hashlib
 import itertools
 import mimetypes
@@ -303,7 +304,8 @@ def show_images(
 def _title(ax, text, scale, color):
     size = min(9, 7.5 * max(scale, 0.9))
     color = color or plt.rcParams["text.color"]
-    ax.set_title(plain_text(text), fontsize=size, pad=3, color=color)
+    place = dict(y=1, pad=3)  # without y matplotlib searches the place, which takes very long
+    ax.set_title(plain_text(text), fontsize=size, color=color, **place)
 
 
 def _grid(n, ncols, scale, titles, shape, left=0.0):
@@ -509,14 +511,22 @@ def load_shapes(
 
 
 def _shapes(name, first, n, size, seed):
-    "The `n` pictures with numbers from `first` on, a few at a time to stay in the CPU's cache."
+    "The `n` pictures with numbers from `first` on; a few thousand are drawn only once."
+    draw = _drawn if n * size[0] * size[1] < 2**23 else _drawn.__wrapped__
+    images, labels, masks = (t.clone() for t in draw(first, n, size, seed))
+    return ImageData(images, labels, tuple(SHAPES), masks=masks, name=name)
+
+
+@functools.lru_cache(4)
+def _drawn(first, n, size, seed):
+    "Images, labels and masks, drawn a few at a time to stay in the CPU's cache."
     blocks = torch.arange(first // 10, first // 10 + -(-n // 10))[:, None]
     labels = hash_uniform(seed, -2, blocks, torch.arange(10)).argsort(1).flatten()[:n]
     images = torch.empty(n, *size, 3, dtype=torch.uint8)
     masks = torch.empty(n, *size, dtype=torch.bool)
     for i in torch.arange(n).split(max(1, 2**17 // (size[0] * size[1]))):
         images[i], masks[i] = draw_shapes(labels[i], first + i, size, seed)
-    return ImageData(images, labels, tuple(SHAPES), masks=masks, name=name)
+    return images, labels, masks
 
 # %% ../nbs/01_data.ipynb #43906991
 def show_classes(
