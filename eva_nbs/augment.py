@@ -13,6 +13,7 @@ import copy
 import functools
 import os
 import random
+import signal
 import warnings
 import zlib
 from collections.abc import Iterable
@@ -600,9 +601,12 @@ def extend(
     self: Policy,
     *transforms,  # instances of albumentations transforms, or ops
 ) -> Policy:  # a new policy; this one stays as it is
-    "The same policy with more transforms, before `Normalize` where there is one, else at the end."
+    """The same policy with more transforms, before `Normalize` where there is one, else at the end;
+    a Mixup or CutMix is always the last."""
     at = next((k for k, op in enumerate(self.ops) if isinstance(op, Normalize)), len(self.ops))
-    return Policy(*self.ops[:at], *transforms, *self.ops[at:])
+    mixers = [op for op in transforms if isinstance(op, Mixup)]
+    others = [op for op in transforms if not isinstance(op, Mixup)]
+    return Policy(*self.ops[:at], *others, *self.ops[at:], *mixers)
 
 # %% ../nbs/02_augment.ipynb #7ad52075
 @patch
@@ -756,14 +760,20 @@ def _try_out(op, frame):
     grey = np.zeros((*frame.size, 3), np.float32 if frame.normalized else np.uint8)
     trial = copy.deepcopy(op.transform)
     for t in _flatten(trial): t.p = 1.0  # by chance it might do nothing
-    _check_same(op, trial(image=grey)["image"], grey)
+    for branch in _branches(trial): _check_same(op, branch(image=grey.copy())["image"], grey)
+
+def _branches(transform):
+    "A transform, or those of which it would choose one."
+    if not isinstance(transform, _albumentations()[0].OneOf): return [transform]
+    return [branch for t in transform.transforms for branch in _branches(t)]
 
 def _check_same(op, out, image):
     "Refuse what came out of a transform, if it is other than what went in."
     if (out.shape, out.dtype) == (image.shape, image.dtype): return
     tell = lambda x: f"{tuple(x.shape)} {x.dtype}"
     raise refuse(repr(op), tell(out), f"a result like its input, {tell(image)}",
-                 "Resize when loading the data; become float by Normalize.")
+                 "Resize when loading the data; become float by Normalize. "
+                 "Wrap what belongs together, such as a pad and a crop, in A.Compose([…]).")
 
 # %% ../nbs/02_augment.ipynb #400079fb
 class AlbumentationsEngine:
@@ -791,6 +801,7 @@ class AlbumentationsEngine:
     ) -> np.ndarray:  # [H,W,3], uint8 or float32
         "One image with the policy done to it, up to a `Normalize` at the end."
         self.rewind.to(bits)
+        image = image.copy()  # a transform from outside may write into it
         for op, _, transforms in self.steps:
             before = image
             for t in transforms: image = t(image=image)["image"]
@@ -931,7 +942,8 @@ class _Work(torch.utils.data.Dataset):
         return self.engine.pixels(self.images[index], index, epoch)
 
 def _one_thread(_):
-    "Each worker keeps to one core."
+    "Each worker keeps to one core, and leaves Ctrl-C, which reaches it too, to the main process."
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _albumentations()[1].setNumThreads(0)
 
 class _Keys(list):
@@ -1092,10 +1104,14 @@ def _from_workers(self: Loader, wanted, epoch, turn):
     self._check_turn(turn)
     if self._pool is None: self._start_workers()
     self._keys[:] = [(index, epoch) for index in wanted]
-    made = iter(self._pool)
-    for _ in wanted:
-        self._check_turn(turn)  # before anything is taken from those who share the workers
-        yield next(made)
+    try:
+        made = iter(self._pool)
+        for _ in wanted:
+            self._check_turn(turn)  # before anything is taken from those who share the workers
+            yield next(made)
+    except RuntimeError:  # a worker was killed
+        self._pool = None
+        raise
 
 @patch
 def _start_workers(self: Loader):
@@ -1145,7 +1161,7 @@ class Loaders:
 
 def make_loaders(
     splits: Splits,  # the data
-    policy: Policy = Policy(Normalize()),  # the augmentation of the training images
+    policy: Policy = Policy(Normalize()),  # augmentation of the training images, with Normalize
     batch_size: int = 128,  # of the training images; the others come in batches of twice that
     **loader_kwargs,  # for each `Loader`; engine, workers and drop_last for train only
 ) -> Loaders:  # train, test and, where the data has it, valid
@@ -1154,6 +1170,9 @@ def make_loaders(
         raise refuse("splits", type(splits).__name__, "Splits, as `load_data` returns them")
     stats, only_train = splits.stats, ("engine", "workers", "drop_last")
     train = Loader(splits.train, policy, stats, batch_size, shuffle=True, **loader_kwargs)
+    if not any(isinstance(op, Normalize) for op in train.policy.ops):
+        raise refuse("policy", policy, "one with Normalize, since the test images are normalised",
+                     f"Try {policy.extend(Normalize())!r}.")
     plain = {k: v for k, v in loader_kwargs.items() if k not in only_train}
     others = [None if data is None else Loader(data, None, stats, 2 * batch_size, **plain)
               for data in (splits.test, splits.valid)]
@@ -1251,18 +1270,19 @@ def show_sheet(
     stats: ChannelStats | None = None,  # of the training set; None: those of `data`
     seed: int = 0,  # of the draws
     scale: float = 0.8,  # width of a picture, about, in inches
-    axes: np.ndarray | list | None = None,  # at least classes · n Axes; None makes a figure
+    axes: np.ndarray | list | None = None,  # at least n for each class; None makes a figure
 ) -> np.ndarray:  # of Axes [classes, n]
-    "Augmented samples of every class, a row for each class."
+    "Augmented samples of every class that has images, a row for each class."
     _check_data(data, stats, policy), check_number("n", n, low=1, integer=True)
     order = epoch_order(len(data), seed)
-    chosen = [order[data.labels[order] == c][:n] for c in range(data.num_classes)]
-    short = [data.classes[c] for c, i in enumerate(chosen) if len(i) < n]
+    of_class = lambda c: order[data.labels[order] == c][:n]
+    chosen = {c: of_class(k) for k, c in enumerate(data.classes) if (data.labels == k).any()}
+    short = [name for name, i in chosen.items() if len(i) < n]
     if short: raise refuse("n", n, f"no more than the images of {short[0]}")
     stats = stats or channel_stats(data)
     draw = lambda i: draw_samples(policy, data, int(i), 1, stats, seed)
-    images = torch.cat([draw(i) for i in torch.cat(chosen)])
-    titles = [name if k == 0 else "" for name in data.classes for k in range(n)]
+    images = torch.cat([draw(i) for i in torch.cat([*chosen.values()])])
+    titles = [name if k == 0 else "" for name in chosen for k in range(n)]
     return show_images(images, titles, n, scale, axes).reshape(-1, n)
 
 # %% ../nbs/02_augment.ipynb #e2f3d418

@@ -95,7 +95,7 @@ def _names(classes):
     "The names of the classes as a tuple, if they are names and no two are the same."
     names = tuple(classes) if isinstance(classes, Iterable) and not isinstance(classes, str) else ()
     good = names and all(isinstance(c, str) for c in names)
-    if good and len(set(names)) == len(names): return names
+    if good and len(set(names)) == len(names): return tuple(map(str, names))  # NumPy's, too
     twice = [c for c, n in Counter(names).items() if n > 1] if good else []
     received = f"{', '.join(twice)} more than once" if twice else repr(classes)
     raise refuse("classes", received, "different names, in the order of the labels")
@@ -163,10 +163,15 @@ def _table(counts: pd.DataFrame):
         rest = counts.iloc[20:].sum().to_frame(f"*{len(counts) - 20} more*").T
         counts = pd.concat([counts.iloc[:20], rest])
     lines = ["| class | " + " | ".join(counts) + " |", "|---|" + "---:|" * counts.shape[1]]
-    lines += [f"| {c} | " + " | ".join(f"{n:,}" for n in row) + " |"
+    lines += [f"| {_cell(c)} | " + " | ".join(f"{n:,}" for n in row) + " |"
               for c, row in zip(counts.index, counts.values)]
     total = "| **all** | " + " | ".join(f"**{n:,}**" for n in counts.sum()) + " |"
     return "\n".join([*lines, total])
+
+
+def _cell(text):
+    "A text within a Markdown table, where a bar would end the cell."
+    return str(text).replace("|", r"\|")
 
 
 @patch
@@ -286,8 +291,9 @@ def show_images(
         images = images.images
     if not hasattr(images, "__len__"):
         raise refuse("images", _describe(images), "ImageData, or a list of pictures")
+    _check_pictures(images)
     n = len(images)
-    if axes is None: axes = _grid(n, ncols, scale, titles, images[0].shape[:2] if n else (1, 1))
+    if axes is None: axes = _grid(n, ncols, scale, titles, np.shape(images[0])[:2] if n else (1, 1))
     axes = np.asarray(axes).ravel()
     for what, given in dict(axes=axes, titles=titles, colors=colors).items():
         if given is not None and len(given) < n:
@@ -299,6 +305,19 @@ def show_images(
         ax.imshow(image, interpolation="nearest", cmap="gray", vmin=most and 0, vmax=most)
         if titles is not None: _title(ax, titles[k], scale, colors[k] if colors else None)
     return axes[:n]
+
+
+def _check_pictures(images):
+    "Refuse what cannot be drawn, before there is a figure."
+    if isinstance(images, (torch.Tensor, np.ndarray)) and images.ndim == 3 and images.shape[2] == 3:
+        raise refuse("images", f"one of shape {list(images.shape)}", "[N, H, W, 3], or grey "
+                     "[N, H, W]", "Try images[:1] instead of images[0], or image[None].")
+    for image in images:
+        shape = list(np.shape(image))
+        if len(shape) == 2 or len(shape) == 3 and shape[2] in (1, 3, 4): continue
+        received = f"a picture of shape {shape}" if shape else _describe(image)
+        raise refuse("images", received, "pictures [H, W, 3], or grey [H, W]", "For a batch of "
+                     "a loader: denormalize(xb, stats)." if shape[:1] == [3] else "")
 
 
 def _title(ax, text, scale, color):
@@ -562,8 +581,9 @@ def _shuffled(keep, seed):
 def _rgb(image):
     "Any PIL image in 8-bit RGB."
     most = image.getextrema()[1] if image.mode[0] in "FI" else 0
-    if image.mode == "F" and (0 < most <= 1 or most > 255):
-        raise ValueError(f"its pixels are floats up to {most:g}; save it with 8 or 16 bits")
+    if image.mode == "F" and (0 < most <= 1 or most > 255) or most > 65535:
+        kind = "floats" if image.mode == "F" else "whole numbers"
+        raise ValueError(f"its pixels are {kind} up to {most:g}; save it with 8 or 16 bits")
     if image.mode.startswith("I"):  # 16 bits of grey; older versions of PIL hold them in 32
         deep = image.mode != "I" or most > 255
         grey = np.asarray(image).astype(np.int64) >> (8 if deep else 0)
@@ -1049,6 +1069,7 @@ def load_data(
         allowed = f"one of shapes, {', '.join(_CIFAR)}, or the path of a folder"
         raise refuse("data", _describe(source) if isinstance(source, torch.Tensor) else source,
                      allowed, "Pass a word or a path.")
+    if not os.path.exists(source): source = os.fspath(source)  # Path("shapes") is a name as well
     if source == "shapes": return load_shapes(size=32 if size is None else size, **kwargs)
     if source == "cifar10": return _resized(load_cifar10(**kwargs), size)
     if source == "cifar100": return _resized(load_cifar100(**kwargs), size)
@@ -1134,7 +1155,7 @@ def with_label_noise(
     others = data.num_classes - 1 if kind == "uniform" else 1
     labels = data.labels.clone()
     labels[i] = (labels[i] + 1 + (hash_uniform(seed, -3, i) * others).long()) % data.num_classes
-    return replace(data, labels=labels, name=f"{data.name}, {fraction:.0%} wrong labels")
+    return replace(data, labels=labels, name=f"{data.name}, {100 * fraction:g}% wrong labels")
 
 # %% ../nbs/01_data.ipynb #dd79ef8c
 def imbalanced(
@@ -1341,7 +1362,7 @@ def _repr_markdown_(self: Audit):
     for f in self.findings.itertuples():
         more = " …" if len(f.examples) > 3 else ""
         examples = "<br>".join(f"`{e}`" for e in f.examples[:3]) + more
-        lines.append(f"| {f.level} | {f.what} | {f.n:,} | {examples} |")
+        lines.append(f"| {f.level} | {_cell(f.what)} | {f.n:,} | {_cell(examples)} |")
     return "\n".join(lines)
 
 # %% ../nbs/01_data.ipynb #d45d27aa

@@ -10,6 +10,7 @@ __all__ = ['NORMS', 'MODELS', 'norm_layer', 'Projection', 'BasicBlock', 'resnet1
 
 # %% ../nbs/03_models.ipynb #2bec0811
 import copy, difflib, inspect, re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,12 +23,13 @@ import torch
 import torch.nn.functional as F
 from fastcore.basics import patch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
 from .core import (COLORS, EvaError, check_built, check_choice, check_kind, check_number,
-                          new_axes, refuse, unchanged, unwrap)
+                          new_axes, refuse, train_mode, unchanged, unwrap)
 
 # %% ../nbs/03_models.ipynb #4075c9a7
 def _group_norm(channels):
@@ -324,27 +326,37 @@ def activations(
     layers: Iterable[str] | None = None,  # names as in `named_modules()`; None: the stages
     train: bool = False,  # in train mode (batch statistics, dropout) instead of eval mode
 ) -> dict[str, torch.Tensor]:  # name -> a copy of the output; a layer called twice keeps its last
-    "What the named layers put out for a batch, the model being left bit for bit as it was."
+    """What the named layers put out for a batch, the model being left bit for bit as it was. Of a
+    tuple, list or dict it is the first tensor; in train mode, parts that are frozen stay so."""
     modules = _pick_layers(model, layers)
-    seen = _put_out(model, xb, modules, train)
+    called = _put_out(model, xb, modules, train)
+    seen = {name: output for name, output in called.items() if output is not None}
     for name in modules if layers is not None else ():
         if name not in seen:
             raise refuse("layer", name, "a layer that is called and puts out a tensor",
-                         f"Such are {', '.join(_put_out(model, xb, stages(model), train))}.")
+                         f"Such are {', '.join(activations(model, xb, train=train))}.")
     return seen
 
 def _put_out(model, xb, modules, train):
-    "What those of `modules` (name -> module) that are called put out, in the order of the calls."
+    "The tensor, or None, that each of `modules` puts out if called, in the order of the calls."
     seen = {}
     def _keep(name, output):
-        if isinstance(output, torch.Tensor): seen[name] = output.detach().clone()
+        tensor = _first_tensor(output)
+        seen[name] = None if tensor is None else tensor.detach().clone()
     with unchanged(model), _capturing(modules, _keep), torch.no_grad():
-        net = unwrap(model).train(train)
+        net = unwrap(model)
+        train_mode(net) if train else net.eval()
         try: net(xb)
         except RuntimeError:
             if xb.is_contiguous(): raise
             seen.clear(), net(xb.contiguous())  # it may reshape by `view`
     return seen
+
+def _first_tensor(output):
+    "The tensor that a layer put out, or the first in its tuple, list or dict; None without one."
+    parts = list(output.values()) if isinstance(output, dict) else output
+    parts = parts if isinstance(parts, (tuple, list)) else [parts]
+    return next((part for part in parts if isinstance(part, torch.Tensor)), None)
 
 # %% ../nbs/03_models.ipynb #638a8d78
 @dataclass(frozen=True)
@@ -423,19 +435,23 @@ def summary(
         try: info = look(net, input_data=probe, verbose=0, mode="eval", device=probe.device)
         except RuntimeError as error: raise _cannot_take(net, size, error) from None
     layers = [l for l in info.summary_list if l.is_leaf_layer and l.executed and l.output_size]
-    counted = set()
-    rows = [_row(layer, _fresh(layer.module, counted)) for layer in layers]
-    rows = _with_products(rows + _rest(net, counted), net, probe)
+    names, counted = _names(net), set()
+    rows = [_row(l, names[l.module], _fresh(l.module, counted)) for l in layers]
+    rows = _with_products(rows + _rest(names, counted), _products(net, probe))
     return Summary(type(net).__name__, tuple(size), pd.DataFrame(rows), count_parameters(net),
                    count_parameters(net, trainable=True), sum(b.numel() for b in net.buffers()),
                    int(sum(r["multiply_adds"] for r in rows)), int(sum(r["memory"] for r in rows)))
 
 # %% ../nbs/03_models.ipynb #dd665891
-def _row(layer, parameters):
+def _names(net):
+    "Each module -> its dotted name; one that has several goes by the first."
+    return {module: name or "(the net itself)" for name, module in net.named_modules()}
+
+
+def _row(layer, name, parameters):
     "One line of the table, from torchinfo's record of a layer."
     output = layer.output_size[1:]
-    return dict(layer=_path(layer) or layer.var_name, kind=layer.class_name, output=_shape(output),
-                parameters=parameters,
+    return dict(layer=name, kind=layer.class_name, output=_shape(output), parameters=parameters,
                 multiply_adds=int(layer.macs) * _positions(layer.module, output),
                 memory=4 * int(np.prod(output)))
 
@@ -452,44 +468,45 @@ def _positions(module, output):
     return int(np.prod(output[:-1])) if isinstance(module, nn.Linear) else 1
 
 
-def _rest(net, counted):
+def _rest(names, counted):
     "Rows for parameters not yet `counted`: where a module has parts, or is not called."
-    parts = ((name, module, _fresh(module, counted)) for name, module in net.named_modules())
-    return [dict(layer=name or "(the net itself)", kind=type(module).__name__, output="",
-                 parameters=n, multiply_adds=0, memory=0) for name, module, n in parts if n]
+    parts = ((name, module, _fresh(module, counted)) for module, name in names.items())
+    return [dict(layer=name, kind=type(module).__name__, output="", parameters=n, multiply_adds=0,
+                 memory=0) for name, module, n in parts if n]
 
 
-def _with_products(rows, net, probe):
-    "The rows, with the multiply-adds of products that torchinfo has not counted."
-    seen = {row["layer"] for row in rows if row["multiply_adds"]}
-    own = {name: n for name, n in _products(net, probe).items() if n and name not in seen}
-    for row in rows: row["multiply_adds"] += own.pop(row["layer"], 0)
+def _with_products(rows, products):
+    "The rows, with those of the products (name of the module -> number) that torchinfo missed."
+    for row in rows: products[row["layer"]] -= row["multiply_adds"]
+    for row in rows: row["multiply_adds"] += max(products.pop(row["layer"], 0), 0)
     return rows + [dict(layer=name, kind="products", output="", parameters=0, multiply_adds=n,
-                        memory=0) for name, n in own.items()]
+                        memory=0) for name, n in products.items() if n]
 
 
 def _products(net, probe):
     "Multiply-adds of each module's convolutions and matrix products, without those of its parts."
-    fast = torch.backends.mha.get_fastpath_enabled()
-    with unchanged(net), torch.no_grad(), FlopCounterMode(display=False) as counter:
+    counter, fast = FlopCounterMode(display=False), torch.backends.mha.get_fastpath_enabled()
+    work = _work_of_each(net, lambda: counter.get_total_flops() // 2)
+    plain = sdpa_kernel(SDPBackend.MATH)  # attention as products: the CPU's own is not counted
+    with unchanged(net), torch.no_grad(), plain, counter, work as own:
         torch.backends.mha.set_fastpath_enabled(False)  # the fast path is one operation, uncounted
         try: net.eval()(probe)
         finally: torch.backends.mha.set_fastpath_enabled(fast)
-    root = type(net).__name__
-    total = {name[len(root) + 1:] or "(the net itself)": sum(counts.values()) // 2
-             for name, counts in counter.flop_counts.items() if name != "Global"}
-    own = dict(total)
-    for name in total:
-        above = [a for a in total if name.startswith(a + ".")] or ["(the net itself)"]
-        if name != "(the net itself)": own[max(above, key=len)] -= total[name]
     return own
 
 
-def _path(layer):
-    "The dotted name of a layer: its own and its parents'."
-    names = []
-    while layer.parent_info is not None: names, layer = [layer.var_name, *names], layer.parent_info
-    return ".".join(names)
+@contextmanager
+def _work_of_each(net, done):
+    "Inside, what `done()` grows by while a module is called, but none of its parts, is counted."
+    names, own, inside = _names(net), Counter(), ["(the net itself)"]
+    def _settle(): own[inside[-1]] += done() - own.total()
+    def _enter(module, args): _settle(), inside.append(names[module])
+    def _leave(module, args, output): _settle(), inside.pop()
+    hooks = [hook for module in names for hook in
+             (module.register_forward_pre_hook(_enter), module.register_forward_hook(_leave))]
+    try: yield own
+    finally:
+        for hook in hooks: hook.remove()
 
 # %% ../nbs/03_models.ipynb #710a6050
 class _Spread(nn.Module):
@@ -520,6 +537,13 @@ class _MeansForMaxima(TorchFunctionMode):
         return out if out.shape[2:] == (1, 1) else out.detach()  # its windows grow with the canvas
 
 
+def _clear(layer):
+    "What stands for a layer in a transparent net."
+    if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
+        return _Spread(layer, getattr(layer, "out_channels", None))
+    return nn.Identity() if isinstance(layer, _PASS) else layer
+
+
 _PASS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.Dropout, nn.Dropout2d,
          nn.ReLU, nn.ReLU6, nn.LeakyReLU, nn.GELU, nn.SiLU, nn.Hardswish, nn.Hardsigmoid,
          nn.Sigmoid, nn.Tanh)
@@ -528,11 +552,9 @@ _PASS = (nn.BatchNorm2d, nn.GroupNorm, nn.InstanceNorm2d, nn.LayerNorm, nn.Dropo
 def _transparent(model):
     "A copy in float64 in which every layer passes all that it sees on."
     model = copy.deepcopy(model).cpu().double().eval().requires_grad_(False)
+    clear = {layer: _clear(layer) for layer in model.modules()}  # one that is shared stays so
     for parent in list(model.modules()):
-        for name, layer in list(parent.named_children()):
-            if isinstance(layer, (nn.Conv2d, nn.MaxPool2d, nn.AvgPool2d)):
-                setattr(parent, name, _Spread(layer, getattr(layer, "out_channels", None)))
-            elif isinstance(layer, _PASS): setattr(parent, name, nn.Identity())
+        parent._modules.update({k: clear[m] for k, m in parent._modules.items() if m is not None})
     return model
 
 # %% ../nbs/03_models.ipynb #10d0f449
@@ -559,11 +581,12 @@ def receptive_fields(
     Maps behind an adaptive pool to more than one pixel are left out: its windows are no layer's."""
     check_number("canvas", canvas, low=2, integer=True)
     net = unwrap(model)
-    maps = {n: a for n, a in _run(net, size, layers).items() if a.ndim == 4 and a[0, 0].numel() > 1}
+    outputs = _run(net, size, lambda xb: activations(net, xb, layers))
+    maps = {n: a for n, a in outputs.items() if a.ndim == 4 and a[0, 0].numel() > 1}
     clear, seen = _transparent(net), {}
-    image = torch.ones(1, size[0], canvas, canvas, dtype=torch.float64, requires_grad=True)
-    with _capturing(_pick_layers(clear, list(maps)), seen.__setitem__), _MeansForMaxima():
-        _try(clear, image)
+    image = torch.full((1, size[0], canvas, canvas), 1e-6, dtype=torch.float64, requires_grad=True)
+    def _keep(name, output): seen[name] = _first_tensor(output)
+    with _capturing(_pick_layers(clear, list(maps)), _keep), _MeansForMaxima(): _try(clear, image)
     if unseen := [name for name in maps if name not in seen]:
         raise refuse("canvas", canvas, f"a side that {type(net).__name__} takes",
                      f"With this one it never comes to {unseen[0]}. Its own size is {size[1]}.")
@@ -579,9 +602,9 @@ def _try(model, image):
     except _MISFITS: pass
 
 
-def _run(model, size, layers):
-    "The activations for a grey image of `size`."
-    try: return activations(model, _probe(model, size), layers)
+def _run(model, size, look):
+    "What `look` finds for a grey image of `size`."
+    try: return look(_probe(model, size))
     except EvaError: raise
     except _MISFITS as error: raise _cannot_take(model, size, error) from None
 
@@ -688,10 +711,10 @@ def diagram(
     name: str | None = None,  # shown above the picture; None: the model's class
 ) -> Diagram:  # shows itself
     "Read the stages, their shapes, sizes and steps off a model, which stays bit-identical."
-    net = unwrap(model)
-    seen = _run(net, size, None)
-    named = stages(net)
-    parts = tuple((n, tuple(out.shape[1:]), count_parameters(named[n]), tuple(_pieces(named[n])))
+    net, named = unwrap(model), stages(model)
+    seen = _run(net, size, lambda xb: _put_out(net, xb, named, False))
+    shape = lambda output: () if output is None else tuple(output.shape[1:])
+    parts = tuple((n, shape(out), count_parameters(named[n]), tuple(_pieces(named[n])))
                   for n, out in seen.items())
     return Diagram(name or type(net).__name__, tuple(size), parts)
 
@@ -703,7 +726,8 @@ def mermaid(
     "The diagram in mermaid's language, one box for each stage."
     lines, last = ["flowchart TD", f'  image(["image {_shape(self.size)}"])'], "image"
     for i, (name, shape, parameters, steps) in enumerate(self.parts):
-        lines.append(f'  subgraph s{i}["{name} · {_shape(shape)} · {parameters:,} parameters"]')
+        words = filter(None, [name, _shape(shape), f"{parameters:,} parameters"])
+        lines.append(f'  subgraph s{i}["{" · ".join(words)}"]')
         inside, edges, last = _mermaid_steps(f"s{i}", steps, last)
         lines += [f"    {line}" for line in inside] + ["  end"] + [f"  {edge}" for edge in edges]
     return "\n".join([*lines, f"  {last} --> out([logits])"])
@@ -889,8 +913,13 @@ def kaiming_init(
     "Draw the weights of convolutions and linear layers after He et al. (2015); biases become zero."
     generator = torch.Generator().manual_seed(check_number("seed", seed, low=0, integer=True))
     check_kind("model", model, nn.Module, "a torch.nn.Module", "Try custom_resnet().")
-    for layer in check_built(model).modules():
-        if not isinstance(layer, (nn.Conv2d, nn.Linear)): continue
+    named = check_built(model).named_modules()
+    layers = {n: m for n, m in named if isinstance(m, (nn.Conv2d, nn.Linear))}
+    for name, layer in layers.items():
+        if "weight" in layer._parameters or is_parametrized(layer, "weight"): continue
+        raise refuse(f"{name}.weight".strip("."), "a tensor computed from others", "a parameter",
+                     "Call kaiming_init before weight_norm, spectral_norm or prune.")
+    for layer in layers.values():
         std = (2 / layer.weight[0].numel()) ** 0.5
         weight = torch.randn(layer.weight.shape, generator=generator).to(layer.weight) * std
         with torch.no_grad():
