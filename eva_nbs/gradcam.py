@@ -400,7 +400,7 @@ def _at_calls(model, module, hook):
     with begin, module.register_forward_hook(_hook): yield calls
 
 def _without_channels(model, module, x, channels, last):
-    "Logits `[k, C]` of one image `[1, C, H, W]`, each lacking a channel of the module's `last` call."
+    "Logits `[k, C]` of one image, each lacking a channel of what the module's `last` call put out."
     def _hook(i, out):
         if i != last: return out
         out = out.repeat(len(channels), 1, 1, 1) if len(out) == 1 else out.clone()
