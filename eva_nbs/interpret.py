@@ -180,7 +180,7 @@ def _parts(value):
     if isinstance(value, (list, tuple)): return value
     return vars(value).items() if hasattr(value, "__dict__") else None
 
-def _setting(value, steps=8):
+def _setting(value, steps=6):
     "An attribute of a layer as text, as far as it can be told from another one."
     parts = None if torch.is_tensor(value) else _parts(value)
     if parts is not None:
