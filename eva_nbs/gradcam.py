@@ -28,7 +28,7 @@ from .core import (check_built, check_choice, check_kind, check_number, eval_mod
                           fits_memory, keep_buffers, keep_rng, out_of_memory, plain_text, refuse,
                           to_array)
 from .data import ChannelStats, ImageData
-from .interpret import (Predictions, captions, check_classifier, check_data,
+from .interpret import (Predictions, captions, check_classifier, check_data, check_made_by,
                                check_predictions, mistakes, normalized, show_mistakes)
 
 # %% ../nbs/08_gradcam.ipynb #1ab5a38c
@@ -674,10 +674,12 @@ def panel(
     return overlay(image, (signed - signed.min()) / spread, opacity, "Greys"), False
 
 # %% ../nbs/08_gradcam.ipynb #6e9075f2
-def _grid(figure, n, ncols, width, height):
+def _grid(figure, n, ncols, width, height, titles):
     "A figure with room for a caption below and a colour bar at the right; Axes without frames."
+    longest = max(len(line) for title in titles for line in str(title).split("\n"))
+    grow = min(max(1, 0.06 * longest / width), 1.5)  # titles have 7 points
     nrows = -(-n // ncols)
-    size = max(4, ncols * width + 0.7), nrows * height + 0.35
+    size = max(4, ncols * width * grow + 0.7), nrows * height * grow + 0.35
     look = dict(figsize=size, layout="constrained", dpi=90)
     figure = plt.figure(**look) if figure is None else figure
     axes = figure.subplots(nrows, ncols, squeeze=False)
@@ -733,7 +735,7 @@ def show_cams(
     n, layer = len(images), layer or cams.layers[-1]
     titles, ncols = _titles(titles, n), min(ncols, n)
     panels = [panel(image, cams, i, layer, opacity) for i, image in enumerate(images)]
-    fig, axes = _grid(figure, n, ncols, 2.3 * scale, 1.35 * scale)
+    fig, axes = _grid(figure, n, ncols, 2.3 * scale, 1.35 * scale, titles)
     for ax, image, title, (shown, found) in zip(axes.flat, images, titles, panels):
         _imshow(ax, _beside(_pixels(image), shown))
         ax.set_title(plain_text(title), fontsize=7, pad=2, y=1.0)
@@ -761,7 +763,7 @@ def show_layers(
         warnings.simplefilter("ignore")  # the rows say how small the maps are
         cams = grad_cam(model, xb, target, layers, method)
     n, columns = (1 + len(layers)) * len(images), len(images)
-    fig, axes = _grid(figure, n, columns, 1.2 * scale, 1.2 * scale)
+    fig, axes = _grid(figure, n, columns, 1.2 * scale, 1.2 * scale, titles)
     for j, image in enumerate(images):
         _imshow(axes[0, j], image)
         axes[0, j].set_title(plain_text(titles[j]), fontsize=7, pad=2, y=1.0)
@@ -789,17 +791,18 @@ def show_mistake_cams(
 ) -> np.ndarray:  # of Axes
     "Misclassified images, each beside the maps for the class predicted and for the actual class."
     check_predictions(preds, check_data(data)), check_number("ncols", ncols, 1, integer=True)
-    which = mistakes(preds, n, order, seed)
+    which = mistakes(check_made_by(preds, model, data, stats), n, order, seed)
     if not len(which): return show_mistakes(preds, data, axes=figure and figure.subplots())
-    images, m, titles = data.images[which], len(which), captions(preds, which)
+    titles = [text.replace("\n", ", ") for text in captions(preds, which)]
+    images, m = data.images[which], len(which)
     xb, ncols = normalized(images, stats), min(ncols, m)
     classes = torch.cat([preds.labels[which], preds.targets[which]])
     cams = grad_cam(model, torch.cat([xb, xb]), classes, layer, method)
-    fig, axes = _grid(figure, m, ncols, 2.5 * scale, 1.08 * scale)
+    fig, axes = _grid(figure, m, ncols, 2.5 * scale, 1.08 * scale, titles)
     for j, ax in zip(range(m), axes.flat):
         (said, yes), (actual, also) = (panel(images[j], cams, j + k) for k in (0, m))
         _imshow(ax, _beside(np.asarray(images[j]), said, actual))
-        ax.set_title(plain_text(titles[j].replace("\n", ", ")), fontsize=7, pad=2)
+        ax.set_title(plain_text(titles[j]), fontsize=7, pad=2, y=1.0)
         none = [w for w, found in (("predicted", yes), ("actual", also)) if not found]
         if none: ax.set_xlabel(f"no evidence for the {' or '.join(none)} class", fontsize=6)
     return _finish(fig, axes, cams, cams.layers, "; image, predicted class, actual class")

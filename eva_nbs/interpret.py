@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'check_classifier', 'check_data', 'check_stats', 'normalized', 'Predictions', 'check_predictions', 'predict',
-           'predict_once', 'wilson_interval', 'accuracy_interval', 'mistakes', 'captions', 'show_mistakes',
-           'top_losses', 'plot_losses', 'accuracy_per_class', 'plot_accuracy_per_class', 'confusion', 'plot_confusion',
-           'confused_pairs', 'calibration', 'calibration_error', 'plot_calibration', 'agreement', 'times_wrong',
-           'plot_times_wrong', 'analyse', 'figures_of']
+           'check_made_by', 'predict_once', 'wilson_interval', 'accuracy_interval', 'mistakes', 'captions',
+           'show_mistakes', 'top_losses', 'plot_losses', 'accuracy_per_class', 'plot_accuracy_per_class', 'confusion',
+           'plot_confusion', 'confused_pairs', 'calibration', 'calibration_error', 'plot_calibration', 'agreement',
+           'times_wrong', 'plot_times_wrong', 'analyse', 'figures_of']
 
 # %% ../nbs/07_interpret.ipynb #0fec4538
 import json, re, warnings, weakref, zlib
@@ -272,6 +272,22 @@ def predict(
                             lambda: _log_probs(model, data, stats, batch_size, precision))
     about = data.labels, tuple(data.classes), data.paths, data.name
     return Predictions(log_probs.clone(), *about, made_from)
+
+# %% ../nbs/07_interpret.ipynb #ebdd120c
+def check_made_by(
+    preds: Predictions,  # predictions; where they do not know what made them, nothing is asked
+    model: nn.Module,  # the model that should have made them
+    data: ImageData,  # the `ImageData` that they should be about
+    stats: ChannelStats,  # the `ChannelStats` that it should have been given
+) -> Predictions:  # the same
+    "The predictions, if this model made them of these data."
+    check_predictions(preds, data), check_stats(stats)
+    key = _made_from(check_built(check_classifier(model)), data, stats, "fp32")
+    first, second = ((k[:8], k[18:].rpartition(" ")[0]) for k in (preds.made_from, key))
+    if not preds.made_from or first == second: return preds
+    raise refuse("preds", "predictions of another net, or of this one with other weights",
+                 "those of this net, with these images and statistics",
+                 "Make them anew with predict(model, data, stats).")
 
 # %% ../nbs/07_interpret.ipynb #b12a38a5
 @patch
