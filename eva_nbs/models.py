@@ -340,10 +340,10 @@ def _put_out(model, xb, modules, train):
         if isinstance(output, torch.Tensor): seen[name] = output.detach().clone()
     with unchanged(model), _capturing(modules, _keep), torch.no_grad():
         net = unwrap(model).train(train)
-        try: net(xb)
+        try: net(xb.clone())  # it may write into its input
         except RuntimeError:
             if xb.is_contiguous(): raise
-            seen.clear(), net(xb.contiguous())  # it may reshape by `view`
+            seen.clear(), net(xb.clone(memory_format=torch.contiguous_format))  # it uses `view`
     return seen
 
 # %% ../nbs/03_models.ipynb #638a8d78
