@@ -343,7 +343,7 @@ def _put_out(model, xb, modules, train):
         try: net(xb.clone())  # it may write into its input
         except RuntimeError:
             if xb.is_contiguous(): raise
-            seen.clear(), net(xb.clone(memory_format=torch.contiguous_format))  # it uses `view`
+            seen.clear(), net(xb.contiguous())  # it may reshape by `view`; this is a copy, too
     return seen
 
 # %% ../nbs/03_models.ipynb #638a8d78
