@@ -642,7 +642,7 @@ def _probabilities(model, xb):
         return call_model(model, as_input(model, xb)).float().softmax(1)[0].cpu()
 
 # %% ../nbs/09_widgets.ipynb #d67b702d
-_ROOM = 12  # characters of a class's name, beside a bar and over a map
+_ROOM = 11  # characters of a class's name, beside a bar and over a map
 
 def _bars(figure, place, probs, classes, actual, marked=None, most=8):
     "The largest probabilities as bars; the actual class in bold, the explained one in orange."
