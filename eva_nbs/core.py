@@ -4,11 +4,11 @@
 
 # %% auto #0
 __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'check_kind', 'out_of_memory', 'fits_memory',
-           'set_seed', 'hash_u64', 'hash_uniform', 'new_axes', 'plain_text', 'sample_seed', 'get_rng_state',
-           'set_rng_state', 'keep_rng', 'eval_mode', 'keep_buffers', 'unchanged', 'unwrap', 'train_mode', 'check_built',
-           'default_device', 'check_device', 'describe_device', 'to_array', 'Precision', 'scaled_step',
-           'pick_precision', 'memory_kept', 'versions', 'atomic_write', 'write_json', 'read_json', 'refuse_path',
-           'check_picture', 'save_picture', 'command']
+           'set_seed', 'hash_u64', 'hash_uniform', 'new_axes', 'plain_text', 'short_text', 'sample_seed',
+           'get_rng_state', 'set_rng_state', 'keep_rng', 'eval_mode', 'keep_buffers', 'unchanged', 'unwrap',
+           'train_mode', 'check_built', 'default_device', 'check_device', 'describe_device', 'to_array', 'Precision',
+           'scaled_step', 'pick_precision', 'memory_kept', 'versions', 'atomic_write', 'write_json', 'read_json',
+           'refuse_path', 'check_picture', 'save_picture', 'command']
 
 # %% ../nbs/00_core.ipynb #8fdc362b
 import copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
@@ -179,6 +179,16 @@ def plain_text(
 ) -> str:  # for matplotlib; a dollar sign is a dollar sign
     "A text as it is, without mathematics in it."
     return str(text).replace("$", r"\$")
+
+# %% ../nbs/00_core.ipynb #e4377f38
+def short_text(
+    text: Any,  # anything that has words
+    most: int = 16,  # how many characters there is room for, at least 3
+) -> str:  # the text, with "…" in place of its middle where it is longer
+    "A text that fits where there is room for so many characters."
+    check_number("most", most, low=3, integer=True)
+    text = str(text)
+    return text if len(text) <= most else f"{text[:most // 2]}…{text[len(text) - (most - 1) // 2:]}"
 
 # %% ../nbs/00_core.ipynb #d2a7ec17
 def sample_seed(

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['ORDERS', 'check_classifier', 'check_data', 'check_stats', 'normalized', 'Predictions', 'check_predictions', 'predict',
-           'predict_once', 'wilson_interval', 'accuracy_interval', 'mistakes', 'captions', 'show_mistakes',
-           'top_losses', 'plot_losses', 'accuracy_per_class', 'plot_accuracy_per_class', 'confusion', 'plot_confusion',
-           'confused_pairs', 'calibration', 'calibration_error', 'plot_calibration', 'agreement', 'times_wrong',
-           'plot_times_wrong', 'analyse', 'figures_of']
+           'check_made_by', 'predict_once', 'wilson_interval', 'accuracy_interval', 'mistakes', 'captions',
+           'show_mistakes', 'top_losses', 'plot_losses', 'accuracy_per_class', 'plot_accuracy_per_class', 'confusion',
+           'plot_confusion', 'confused_pairs', 'calibration', 'calibration_error', 'plot_calibration', 'agreement',
+           'times_wrong', 'plot_times_wrong', 'analyse', 'figures_of']
 
 # %% ../nbs/07_interpret.ipynb #0fec4538
 import json, re, warnings, weakref, zlib
@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import NormalDist
+from types import ModuleType
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -29,17 +30,20 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from .core import (COLORS, atomic_write, check_choice, check_kind, check_number, eval_mode,
-                          fits_memory, keep_buffers, keep_rng, new_axes, out_of_memory,
-                          pick_precision, plain_text, refuse, unwrap)
+from .core import (COLORS, atomic_write, check_built, check_choice, check_kind, check_number,
+                          eval_mode, fits_memory, keep_buffers, keep_rng, new_axes, out_of_memory,
+                          pick_precision, plain_text, refuse, short_text, unwrap)
 from .data import ChannelStats, ImageData, show_images
 
 # %% ../nbs/07_interpret.ipynb #fbf931c2
 def check_classifier(
     model: Any,  # what came as a model
 ) -> nn.Module:  # the plain model, without the wrappers of DDP and torch.compile
-    "The model itself, if it is one."
-    return unwrap(check_kind("model", model, nn.Module, "a torch.nn.Module"))
+    "The model itself, if it is one; what was exported from Python cannot be looked into."
+    model = unwrap(check_kind("model", model, nn.Module, "a torch.nn.Module"))
+    if not isinstance(model, torch.jit.ScriptModule) and "eval" not in vars(model): return model
+    raise refuse("model", "a module of TorchScript or torch.export", "a plain torch.nn.Module",
+                 "Pass the model that it was made from.")
 
 def check_data(
     data: Any,  # what came as data
@@ -103,8 +107,11 @@ class Predictions:
                          "" if n else "At least one image is needed.")
         low, high = self.targets.min(), self.targets.max()
         if low < 0 or high >= c: raise refuse("targets", f"{low} to {high}", f"0 to {c - 1}")
-        if not self.log_probs.max() <= 1e-3:  # NaN is neither
-            raise refuse("log_probs", f"{self.log_probs.max():.3g}", "logarithms of probabilities",
+        total = self.log_probs.float().exp().sum(1)
+        worst = total[(total - 1).abs().argmax()]
+        if not abs(worst - 1) <= 0.02:  # NaN is neither
+            raise refuse("log_probs", f"{worst:.3g} as a row's sum of probabilities",
+                         "their logarithms, and 1 as the sum of the probabilities",
                          "Logits become such by logits.log_softmax(1).")
 
     @cached_property
@@ -161,22 +168,32 @@ def _checksum(tensors):
     return crc
 
 # %% ../nbs/07_interpret.ipynb #0d40ff09
-_SETTINGS = bool, int, float, str, tuple, type(None)
+_TORCHS = {*vars(nn.Module()), "_compiled_call_impl"}  # what every module has, and its mode
 
-def _setting(value):
+def _parts(value):
+    "What an attribute of a layer consists of; None where its words say it all."
+    if isinstance(value, (bool, int, float, str, type, ModuleType)): return None
+    if isinstance(value, np.ndarray): return value.tolist() if value.dtype.hasobject else None
+    if isinstance(value, partial): return value.func, value.args, value.keywords
+    if isinstance(value, nn.Module): return *value.parameters(), *value.buffers()
+    if isinstance(value, dict): return value.items()
+    if isinstance(value, (list, tuple)): return value
+    return vars(value).items() if hasattr(value, "__dict__") else None
+
+def _setting(value, steps=6):
     "An attribute of a layer as text, as far as it can be told from another one."
+    parts = None if torch.is_tensor(value) else _parts(value)
+    if parts is not None:
+        name = getattr(value, "__qualname__", type(value).__qualname__)
+        return f"{name}{[_setting(v, steps - 1) for v in parts if steps]}"
+    if isinstance(value, np.ndarray): value = torch.from_numpy(value.copy())
     if torch.is_tensor(value): return f"{_checksum([value]):08x}"
-    if isinstance(value, partial):
-        return repr([_setting(value.func), *map(_setting, (value.args, value.keywords))])
-    if callable(value):
-        own = {k: v for k, v in getattr(value, "__dict__", {}).items() if isinstance(v, _SETTINGS)}
-        return getattr(value, "__qualname__", f"{type(value).__qualname__} {own}")
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))
 
 def _structure(model):
     "Names, layers, hooks and settings of a model: all that decides on its output but the numbers."
-    settings = [[(k, _setting(v)) for k, v in vars(m).items() if k != "training"
-                 and (isinstance(v, _SETTINGS) or not k.startswith("_"))] for m in model.modules()]
+    settings = [[(k, _setting(v)) for k, v in vars(m).items() if k not in _TORCHS]
+                for m in model.modules()]
     hooks = [[*m._forward_pre_hooks, *m._forward_hooks] for m in model.modules()]
     return repr((model, *model.state_dict(), settings, hooks))
 
@@ -186,7 +203,8 @@ def _made_from(model, data, stats, precision):
     name = precision if named else pick_precision(precision, _device(model, data)).name
     seen = _checksum([*model.parameters(), *model.buffers(), data.images, data.labels])
     built = zlib.crc32(_structure(model).encode())
-    return f"{seen:08x} {built:08x} {tuple(stats.mean)} {tuple(stats.std)} {name}"
+    mean, std = (tuple(map(float, v)) for v in (stats.mean, stats.std))
+    return f"{seen:08x} {built:08x} {mean} {std} {name}"
 
 def _device(model, data): return next(model.parameters(), data.images).device
 
@@ -206,7 +224,7 @@ def _logits(model, xb):
     "What the model says, asked in its own dtype; a batch that it cannot take is refused."
     like = next((p for p in model.parameters() if p.is_floating_point()), xb)
     xb = xb.to(like.dtype)
-    try: logits = model(xb)
+    try: logits = model(xb.clone())  # it may write into its input
     except RuntimeError as error:
         if out_of_memory(error): raise
         if not xb.is_contiguous(): return _logits(model, xb.contiguous())  # it may use `view`
@@ -247,13 +265,29 @@ def predict(
     changed; made again if weights or images changed. Raises `EvaError` if there are no images, if
     the model cannot take their size, or if outputs do not fit the classes or are not finite."""
     check_number("batch_size", batch_size, low=1, integer=True)
-    model, data, stats = check_classifier(model), check_data(data), check_stats(stats)
+    model, data, stats = check_built(check_classifier(model)), check_data(data), check_stats(stats)
     precision = pick_precision(precision, _device(model, data))
     made_from = _made_from(model, data, stats, precision.name)
     log_probs = _remembered(model, (made_from, batch_size),
                             lambda: _log_probs(model, data, stats, batch_size, precision))
     about = data.labels, tuple(data.classes), data.paths, data.name
     return Predictions(log_probs.clone(), *about, made_from)
+
+# %% ../nbs/07_interpret.ipynb #ebdd120c
+def check_made_by(
+    preds: Predictions,  # predictions; where they do not know what made them, nothing is asked
+    model: nn.Module,  # the model that should have made them
+    data: ImageData,  # the `ImageData` that they should be about
+    stats: ChannelStats,  # the `ChannelStats` that it should have been given
+) -> Predictions:  # the same
+    "The predictions, if this model made them of these data."
+    check_predictions(preds, data), check_stats(stats)
+    key = _made_from(check_built(check_classifier(model)), data, stats, "fp32")
+    first, second = ((k[:8], k[18:].rpartition(" ")[0]) for k in (preds.made_from, key))
+    if not preds.made_from or first == second: return preds
+    raise refuse("preds", "predictions of another net, or of this one with other weights",
+                 "those of this net, with these images and statistics",
+                 "Make them anew with predict(model, data, stats).")
 
 # %% ../nbs/07_interpret.ipynb #b12a38a5
 @patch
@@ -303,7 +337,7 @@ def predict_once(
     batch_size: int = 512,  # as for `predict`
 ) -> Predictions:  # from the file if it fits, else made now and written
     "Predictions made once for the same weights, images and statistics, shared through a file."
-    model, data, stats = check_classifier(model), check_data(data), check_stats(stats)
+    model, data, stats = check_built(check_classifier(model)), check_data(data), check_stats(stats)
     if Path(path).exists():
         kept = Predictions.load(path)
         if kept.made_from == _made_from(model, data, stats, precision):
@@ -381,12 +415,12 @@ def captions(
     preds: Predictions,  # what the model said
     which: Iterable[int] | None = None,  # positions in the data set; None: all
 ) -> list:  # of strings of two lines
-    "For each image the actual class, the predicted one, and the probability given to it."
-    n = len(check_predictions(preds))
+    "Each image's actual class, the predicted one and its probability; long names are shortened."
+    n, names = len(check_predictions(preds)), [short_text(name) for name in preds.classes]
     which = range(n) if which is None else np.ravel(which).tolist()
     for i in which: check_number("position", i, -n, n - 1, integer=True)
-    return [f"actual {preds.classes[preds.targets[i]]}\n"
-            f"said {preds.classes[preds.labels[i]]} {preds.confidence[i]:.0%}" for i in which]
+    return [f"actual {names[preds.targets[i]]}\n"
+            f"said {names[preds.labels[i]]} {preds.confidence[i]:.0%}" for i in which]
 
 # %% ../nbs/07_interpret.ipynb #fddab9d6
 def show_mistakes(
@@ -398,7 +432,7 @@ def show_mistakes(
     actual: str | None = None,  # only images of this class
     predicted: str | None = None,  # only images taken for this class
     ncols: int | None = None,  # images in a row; None: as square as it gets
-    scale: float = 1.5,  # width of an image, inches
+    scale: float = 1.5,  # width of an image, inches; more where the captions need it
     axes: np.ndarray | list | None = None,  # at least n Axes to draw on; None: new ones
 ) -> np.ndarray:  # of Axes, one per image; a single one with a note if there is no mistake
     "A gallery of misclassified images, each with its actual and predicted class and probability."
@@ -406,8 +440,10 @@ def show_mistakes(
     if ncols is not None: check_number("ncols", ncols, 1, integer=True)
     which = mistakes(preds, n, order, seed, actual, predicted)
     if not len(which): return _no_mistake(axes)
-    look = dict(ncols=ncols, scale=scale, axes=axes)
-    return show_images(data.images[which], captions(preds, which), **look)
+    texts = captions(preds, which)
+    longest = max(len(line) for text in texts for line in text.split("\n"))
+    look = dict(ncols=ncols, scale=max(scale, 0.07 * longest), axes=axes)
+    return show_images(data.images[which], texts, **look)
 
 def _no_mistake(axes):
     "A note instead of a gallery, on the first of the Axes."
@@ -461,6 +497,14 @@ def accuracy_per_class(
 _FEW = 25  # classes that have room for a number each and for names of the usual size
 _MANY = 150  # classes beyond which names are left out and a matrix grows no further
 
+def _names(classes):
+    "The names as they stand at an axis."
+    return [plain_text(short_text(name, 24)) for name in classes]
+
+def _more_room(classes):
+    "Inches for names at an axis, beyond those that a figure has for usual ones."
+    return 0.1 * max(0, min(24, max(map(len, map(str, classes)))) - 12)
+
 def _whiskers(value, low, high):
     "An interval as matplotlib wants it: how far it reaches below the value, and above."
     return np.stack([value - low, high - value]).clip(min=0)
@@ -468,9 +512,10 @@ def _whiskers(value, low, high):
 def _class_bars(ax, table):
     "A bar per class in per cent, with whisker and number; an empty class has a dash."
     share = 100 * table[["accuracy", "low", "high"]].fillna(0)
-    ax.barh(table["class"].map(plain_text), share.accuracy, color=COLORS["train"],
+    ax.barh(table.index, share.accuracy, color=COLORS["train"],
             xerr=_whiskers(share.accuracy, share.low, share.high),
             error_kw=dict(ecolor=COLORS["muted"], capsize=3))
+    ax.set_yticks(table.index, _names(table["class"]))
     for i, (value, n) in enumerate(zip(share.accuracy, table.n)):
         ax.text(1, i, f"{value:.0f}" if n else "–", va="center", fontsize=8, fontweight="bold",
                 color="white" if value >= 7 else COLORS["muted"])  # a short bar has no room
@@ -483,7 +528,7 @@ def plot_accuracy_per_class(
     "A bar per class with its 95 % interval; the dashed line is the accuracy over all images."
     table = accuracy_per_class(preds)
     height, fontsize = (0.27, None) if len(table) <= _FEW else (0.18, 7)  # of a row, in inches
-    ax = new_axes(ax, figsize=(5, 0.9 + height * len(table)))
+    ax = new_axes(ax, figsize=(5 + _more_room(preds.classes), 0.9 + height * len(table)))
     _class_bars(ax, table)
     ax.axvline(100 * preds.accuracy, ls="--", color=COLORS["accent"])
     ax.set(xlim=(0, 100), ylim=(len(table) - 0.4, -0.6),
@@ -516,7 +561,7 @@ def _class_axes(ax, classes):
     ax.set(xlabel="predicted", ylabel="actual")
     ax.grid(False)
     if len(classes) > _MANY: return ax.set(xticks=[], yticks=[])  # thousands of names nobody reads
-    few, names = len(classes) <= _FEW, [plain_text(name) for name in classes]
+    few, names = len(classes) <= _FEW, _names(classes)
     look = dict(rotation=60) if few else dict(rotation=90, va="center", fontsize=7)
     ax.set_xticks(range(len(names)), names, ha="right", rotation_mode="anchor", **look)
     ax.set_yticks(range(len(names)), names, fontsize=look.get("fontsize"))
@@ -531,7 +576,8 @@ def plot_confusion(
     table = confusion(preds, normalize) * (100 if normalize else 1)
     # side of the matrix, in inches
     side = min(len(table), _MANY) * (0.45 if len(table) <= _FEW else 0.14)
-    ax = new_axes(ax, figsize=(1.6 + side, 1.2 + 0.93 * side))
+    room = _more_room(preds.classes)
+    ax = new_axes(ax, figsize=(1.6 + side + room, 1.2 + 0.93 * side + room))
     ax.imshow(table, cmap="Blues", vmin=0, vmax=100 if normalize else None)
     if len(table) <= _FEW: _numbers(ax, table.values)
     _class_axes(ax, preds.classes)

@@ -346,10 +346,10 @@ def _put_out(model, xb, modules, train):
     with unchanged(model), _capturing(modules, _keep), torch.no_grad():
         net = unwrap(model)
         train_mode(net) if train else net.eval()
-        try: net(xb)
+        try: net(xb.clone())  # it may write into its input
         except RuntimeError:
             if xb.is_contiguous(): raise
-            seen.clear(), net(xb.contiguous())  # it may reshape by `view`
+            seen.clear(), net(xb.contiguous())  # it may reshape by `view`; this is a copy, too
     return seen
 
 def _first_tensor(output):

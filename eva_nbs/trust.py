@@ -9,7 +9,6 @@ __all__ = ['pointing_game', 'energy_inside', 'best_iou', 'blind_maps', 'bootstra
            'plot_sensitivity', 'reach']
 
 # %% ../nbs/08b_trust.ipynb #18b71640
-import copy
 import itertools
 from collections.abc import Iterable
 
@@ -22,13 +21,18 @@ from torch import nn
 
 from .core import COLORS, check_choice, check_kind, check_number, new_axes, refuse
 from .data import ChannelStats, ImageData
-from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers,
+from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers, copied,
                              enlarged, enough_memory, grad_cam, spatial_layers, stage_layers,
                              target_scores, untouched)
 from .interpret import check_classifier, check_data, normalized
 from .models import stages
 
 # %% ../nbs/08b_trust.ipynb #5e3f676f
+def _no_nan(name, maps):
+    "Refuse maps `[N, …]` with values that are no numbers, and so have no place and no rank."
+    bad = maps.isnan().flatten(1).any(1).nonzero()[:, 0].tolist()
+    if bad: raise refuse(name, f"NaN in the maps {bad[:8]}", "numbers only")
+
 def _check_maps(maps, masks):
     "Maps as float and masks as bool, both on the CPU, if they belong together."
     wanted = "a tensor [N, H, W]"
@@ -36,6 +40,7 @@ def _check_maps(maps, masks):
     if maps.ndim != 3 or maps.shape != masks.shape:
         raise refuse("maps", f"shape {list(maps.shape)}",
                      f"[N, H, W] like the masks, {list(masks.shape)}", "Use enlarged(cams).")
+    _no_nan("maps", maps)
     return maps.float().cpu(), masks.bool().cpu()
 
 def pointing_game(
@@ -243,12 +248,13 @@ def _no_function(target):
                      "What is followed here is one class's score.")
 
 def _check_order(xb, maps, name="maps", do="Use enlarged(cams)."):
-    "Refuse maps that are not of the size of the images."
+    "Refuse maps that are not of the size of the images, or hold NaN."
     check_kind("xb", xb, torch.Tensor, "a tensor [N, C, H, W]")
     check_kind(name, maps, torch.Tensor, "a tensor [N, H, W]", do)
     wanted = [len(xb), *xb.shape[2:]]
     if list(maps.shape) != wanted:
         raise refuse(name, f"shape {list(maps.shape)}", f"{wanted}, a value for each pixel", do)
+    _no_nan(name, maps)
 
 def _follow(model, x, target, versions, measure=lambda logits: logits):
     "`[N, 1 + V]`: what `measure` makes of each image's class, for `x` and for `V` versions of it."
@@ -404,6 +410,7 @@ def rank_correlation(
     for m in (a, b): check_kind("maps", m, torch.Tensor, "a tensor [N, h, w]")
     if a.shape != b.shape or a.ndim != 3:
         raise refuse("maps", f"shapes {list(a.shape)} and {list(b.shape)}", "two of [N, h, w]")
+    for m in (a, b): _no_nan("maps", m)
     a, b = _centred_ranks(a), _centred_ranks(b)
     scale = (a.square().sum(1) * b.square().sum(1)).sqrt()
     return (a * b).sum(1) / scale.clamp(min=1e-12)
@@ -428,11 +435,11 @@ def randomised(
     seed: int = 0,  # of the new weights
 ) -> nn.Module:  # a copy with fresh weights in these parts, and statistics of BatchNorm reset
     "A copy of the model that has forgotten what it learnt in some of its parts."
-    model = copy.deepcopy(check_classifier(model))
+    model = copied(model)
     names = [name for name, _ in model.named_modules() if name]
     check_kind("parts", parts, (list, tuple, dict), "names of modules")
     for part in parts: check_choice("part", part, names)
-    with torch.random.fork_rng():
+    with torch.inference_mode(False), torch.random.fork_rng():
         torch.manual_seed(seed)
         for part in parts:
             for module in model.get_submodule(part).modules(): _forget(module)
@@ -472,7 +479,7 @@ def plot_randomisation(
     ax.axhline(0, color=COLORS["muted"], lw=1)
     ax.set_xticks(x, table.index, rotation=25, ha="right")
     ax.set(xlabel="random weights in …", ylabel="rank correlation with\nthe intact model's maps",
-           ylim=(-0.35, 1.05))
+           ylim=(min(-0.35, table.min().min() - 0.05), 1.05))
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return ax
 
@@ -500,7 +507,7 @@ def sensitivity(
     radius: float = 0.02,  # largest change of a pixel, in units of the normalised image
     n: int = 10,  # how many random changes per image
     seed: int = 0,  # of the changes
-) -> torch.Tensor:  # float32 `[N]`, ≥ 0; 0 is perfectly stable
+) -> torch.Tensor:  # float32 `[N]`, ≥ 0; 0 is perfectly stable; NaN where the map is zero
     "The largest relative change of each map under small random changes of the image."
     check_number("radius", radius, low=0, open_low=True), check_number("n", n, 1, integer=True)
     _no_function(target)
@@ -510,7 +517,8 @@ def sensitivity(
         delta = (2 * torch.rand(xb.shape, generator=generator) - 1) * radius
         moved = grad_cam(model, xb + delta.to(xb), clean.classes, clean.layers[-1], method)
         changes.append((moved.pick() - clean.pick()).flatten(1).norm(dim=1))
-    return torch.stack(changes).amax(0) / clean.pick().flatten(1).norm(dim=1).clamp(min=1e-12)
+    size = clean.pick().flatten(1).norm(dim=1)
+    return torch.where(size > 0, torch.stack(changes).amax(0) / size, torch.nan)
 
 # %% ../nbs/08b_trust.ipynb #0211a793
 def plot_sensitivity(
@@ -522,9 +530,10 @@ def plot_sensitivity(
     n: int = 3,  # random changes per image and radius
     ax: plt.Axes | None = None,  # Axes to draw on; None: new ones
 ) -> plt.Axes:  # the Axes
-    "Mean sensitivity of several methods over the size of the change, both on logarithmic axes."
+    """Mean sensitivity of several methods over the size of the change, both on logarithmic axes;
+    of the images whose map is not zero."""
     ax, radii = new_axes(ax), _several("radii", radii)
-    change = lambda m, r: sensitivity(model, xb, target, method=m, radius=r, n=n).mean().item()
+    change = lambda m, r: sensitivity(model, xb, target, method=m, radius=r, n=n).nanmean().item()
     for method in _methods(methods):
         ax.plot(radii, [change(method, r) for r in radii], "o-", ms=4, label=method)
     _image_line(ax, xb, radii)

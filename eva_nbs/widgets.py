@@ -17,7 +17,6 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Iterable
-from copy import deepcopy
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
@@ -25,7 +24,6 @@ from types import ModuleType
 from typing import Any
 
 import numpy as np
-import torch
 from fastcore.basics import patch
 from matplotlib import rcParams
 from matplotlib.cm import ScalarMappable
@@ -36,12 +34,12 @@ from torch import nn
 
 from .augment import Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, draw_samples
 from .core import (COLORS, EvaError, check_choice, check_kind, check_number, new_axes,
-                          plain_text, refuse)
+                          plain_text, refuse, short_text)
 from .data import ChannelStats, ImageData, channel_stats
-from .gradcam import (METHODS, WEIGHTS, as_input, call_model, choose_layers, grad_cam, panel,
-                             stage_layers)
-from .interpret import (ORDERS, Predictions, captions, check_classifier, check_data,
-                               check_predictions, check_stats, mistakes, normalized, predict)
+from .gradcam import (METHODS, WEIGHTS, as_input, call_model, choose_layers, copied,
+                             grad_cam, panel, stage_layers, untouched)
+from .interpret import (ORDERS, Predictions, captions, check_data, check_made_by,
+                               check_stats, mistakes, normalized, predict)
 from .lr_finder import LRFind
 from .schedules import SCHEDULES, lr_curve, one_cycle, plot_schedule, warmup
 from .train import Callback, Checkpoint, Learner, write_checkpoint
@@ -169,7 +167,9 @@ def _base64(data): return base64.b64encode(data).decode()
 def _tile_style(mark, image, chosen):
     "The CSS that makes a button a picture."
     frame = f"outline:3px solid {COLORS['accent']};z-index:1;" if chosen else ""
-    picture = f"url(data:image/png;base64,{_base64(_png(image))})"
+    small = Image.fromarray(np.asarray(image))
+    small.thumbnail((88, 88))  # twice the button's side, for fine screens
+    picture = f"url(data:image/png;base64,{_base64(_png(small))})"
     return (f".{mark}{{background:{picture} center/100% 100%!important;"
             f"image-rendering:pixelated;position:relative;border:0;{frame}}}")
 
@@ -344,7 +344,8 @@ def _headed(self: Explorer, w, heading, names):
 def widget(self: Explorer) -> Any:  # a box, or None where ipywidgets is missing
     "Controls and picture for a front end, made when first asked for; see `inputs`."
     w = _ipywidgets()
-    if self._widget is None and w is not None: self._build(w)
+    closed = self._widget is None or self._widget.comm is None
+    if closed and w is not None: self._build(w)
     return self._widget
 
 # %% ../nbs/09_widgets.ipynb #bb300d7c
@@ -413,7 +414,7 @@ def _still(figure, place, picture, title="", note=""):
     ax = figure.add_axes(place)
     ax.imshow(np.asarray(picture), interpolation="nearest")
     ax.set(xticks=[], yticks=[], frame_on=False, anchor="N")
-    ax.set_title(plain_text(title), fontsize=9, pad=4)
+    ax.set_title(plain_text(title), fontsize=9, pad=4, y=1.0)
     ax.set_xlabel(plain_text(note), fontsize=8, alpha=0.73, labelpad=4)
     return ax
 
@@ -481,7 +482,7 @@ def augment_explorer(
     controls |= {name: c for part in parts.values() for name, (_, _, c) in part.items()}
     def _draw(figure, image, seed, **values):
         now = _policy(policy, parts, values)
-        name = data.classes[data.labels[image]]
+        name = short_text(data.classes[data.labels[image]], 30)
         _still(figure, [0.02, 0.44, 0.34, 0.48], data.images[image], name)
         _in_words(figure, 0.02, 0.39, now)
         sheet = _sheet(draw_samples(now, data, image, draws, stats, seed), round(draws**0.5))
@@ -633,13 +634,16 @@ def schedule_explorer(
 # %% ../nbs/09_widgets.ipynb #af4586bb
 def _copy(model):
     "The model as it is now, for looking at only."
-    return deepcopy(check_classifier(model)).eval().requires_grad_(True)
+    return copied(model).eval()
 
 def _probabilities(model, xb):
     "Class probabilities float32 [C] of one image."
-    with torch.no_grad(): return call_model(model, as_input(model, xb)).float().softmax(1)[0].cpu()
+    with untouched(model):
+        return call_model(model, as_input(model, xb)).float().softmax(1)[0].cpu()
 
 # %% ../nbs/09_widgets.ipynb #d67b702d
+_ROOM = 11  # characters of a class's name, beside a bar and over a map
+
 def _bars(figure, place, probs, classes, actual, marked=None, most=8):
     "The largest probabilities as bars; the actual class in bold, the explained one in orange."
     order = probs.argsort(descending=True)[:most].tolist()
@@ -648,7 +652,8 @@ def _bars(figure, place, probs, classes, actual, marked=None, most=8):
     ax.barh(range(len(order)), probs[order], color=colours, height=0.7)
     for row, k in enumerate(order):
         ax.text(probs[k] + 0.02, row, f"{probs[k]:.0%}", va="center", fontsize=8)
-    ax.set_yticks(range(len(order)), [plain_text(classes[k]) for k in order], fontsize=8)
+    names = [plain_text(short_text(classes[k], _ROOM)) for k in order]
+    ax.set_yticks(range(len(order)), names, fontsize=8)
     for label, k in zip(ax.get_yticklabels(), order):
         label.set_fontweight("bold" if k == actual else "normal")
     ax.set(xlim=(0, 1.18), ylim=(most - 0.4, -0.6), xticks=[])
@@ -675,7 +680,8 @@ def _map(figure, place, image, cams, layer, opacity, classes):
     shown, found = panel(image, cams, 0, layer, opacity)
     h, w = cams.pick(layer).shape[1:]
     note = f"{layer}: {h}×{w} positions" if found else "no positive evidence: signed map in grey"
-    return _still(figure, place, shown, f"{cams.method} for “{classes[cams.classes[0]]}”", note)
+    name = short_text(classes[cams.classes[0]], _ROOM)
+    return _still(figure, place, shown, f"{cams.method} for “{name}”", note)
 
 # %% ../nbs/09_widgets.ipynb #2d06e012
 def _cam_controls(data, layers, methods):
@@ -707,7 +713,8 @@ def gradcam_explorer(
         names = dict(predicted=int(probs.argmax()), actual=actual)
         target = names[target] if target in names else data.classes.index(target)
         cams = look(image, target, layer, method)
-        _still(figure, [0.01, 0.14, 0.29, 0.74], pixels, f"image {image}: {data.classes[actual]}")
+        title = f"image {image}: {short_text(data.classes[actual], _ROOM)}"
+        _still(figure, [0.01, 0.14, 0.29, 0.74], pixels, title)
         _map(figure, [0.32, 0.14, 0.29, 0.74], pixels, cams, layer, opacity, data.classes)
         _evidence_bar(figure, [0.37, 0.07, 0.19, 0.02])
         _bars(figure, [0.72, 0.08, 0.27, 0.80], probs, data.classes, actual, int(cams.classes[0]))
@@ -730,7 +737,7 @@ def _say(figure, text):
 def _two_maps(figure, data, preds, i, look, opacity):
     "A mistake: the image, the maps for the class named and for the actual one, probabilities."
     said, actual = int(preds.labels[i]), int(preds.targets[i])
-    image, title = data.images[i], f"image {i}: {data.classes[actual]}"
+    image, title = data.images[i], f"image {i}: {short_text(data.classes[actual], _ROOM)}"
     _still(figure, [0.01, 0.14, 0.21, 0.72], image, title)
     for left, k in ((0.235, said), (0.46, actual)):
         place, cams = [left, 0.14, 0.21, 0.72], look(k)
@@ -750,13 +757,14 @@ def mistakes_explorer(
     model: nn.Module,  # a classifier; a copy of it as it is now is explored
     data: ImageData,  # `ImageData`: what it is tried on
     stats: ChannelStats,  # `ChannelStats` that the model was trained with
-    preds: Predictions | None = None,  # the model's `Predictions` for `data`; None: made now
+    preds: Predictions | None = None,  # this model's `Predictions` for `data`; None: made now
     n: int = 24,  # pictures on a page
 ) -> Explorer:  # its `result` is the position in `data` of the mistake on view, or None
     "Filter and sort the mistakes of a model, click on one for its activation maps."
     check_number("n", n, 1, 100, integer=True), check_data(data), check_stats(stats)
-    model, preds = _copy(model), predict(model, data, stats) if preds is None else preds
-    check_predictions(preds, data)
+    if preds is None: preds = predict(model, data, stats)
+    else: check_made_by(preds, model, data, stats)
+    model = _copy(model)
     batch = lambda i: normalized(data.images[i:i + 1], stats)
     layers = tuple(stage_layers(model, batch(0)))
     look = lru_cache(64)(lambda i, k, layer: grad_cam(model, batch(i), k, layer))
@@ -784,12 +792,14 @@ class TrainingDashboard(Callback):
     ):
         check_kind("folder", folder, (str, Path), "a folder's path")
         self.every, self.folder = check_number("every", every, 0.1, 3600), Path(folder)
-        self._seen, self._running, self._pressed = [], False, False
+        self._seen, self._starts, self._running, self._pressed = [], {}, False, False
         self._widget = self._handle = self._learner = None
         self._message, self._png = "", b""
 
     def before_fit(self, learner: Learner) -> None:  # the Learner that trains
-        if learner is not self._learner: self._seen = []
+        if learner is not self._learner: self._seen, self._starts = [], {}
+        self._starts = {k: n for k, n in self._starts.items() if k < learner.epoch}
+        self._starts[learner.epoch] = len(learner.history.steps["loss"])
         self._learner, self._running, self._pressed = learner, True, False
         self._images, self._since, self._began = 0, time.perf_counter(), time.perf_counter()
         self._next, self._message, self._speed, self._first = 0.0, "", 0.0, self._progress()
@@ -893,22 +903,32 @@ def plot(
 
 # %% ../nbs/09_widgets.ipynb #ad03f803
 @patch
+def _epochs(self: TrainingDashboard, values):
+    "How far the training was after each batch; each `fit` may have had loaders of its own."
+    begun = {0: 0} | self._starts  # whole epochs before a fit → batches in them
+    now, far = max(begun), 10**6
+    begun[now + far] = begun[now] + far * len(self._learner.loaders.train)
+    epochs, batches = zip(*sorted(begun.items()))
+    return np.interp(np.arange(1, len(values) + 1), batches, epochs)
+
+@patch
 def _curves(self: TrainingDashboard, window=50):
     "Training loss (a running mean), accuracy and rate as (epochs, values)."
-    history, n, done = self._learner.history, len(self._learner.loaders.train), self._learner.epoch
-    loss = history.steps["loss"][:done * n]
+    history, done = self._learner.history, self._learner.epoch
+    loss, rates = history.steps["loss"], history.steps["lr"]
     total, last = np.cumsum([0, *loss]), np.arange(1, len(loss) + 1)
     first = np.maximum(last - window, 0)
     loss = (total[last] - total[first]) / (last - first)
     now = np.array([seen for seen in self._seen if seen[0] > done]).reshape(-1, 3).T
     rows = np.array([(r["epoch"], 100 * r["train_accuracy"]) for r in history]).reshape(-1, 2).T
     join = lambda x, y, k: (np.concatenate([x, now[0]]), np.concatenate([y, now[k]]))
-    return [join(*_thinned(loss, n), 1), join(*rows, 2), _thinned(history.steps["lr"], n)]
+    loss, rates = (_thinned(self._epochs(v), v) for v in (loss, rates))
+    return [join(*loss, 1), join(*rows, 2), rates]
 
-def _thinned(values, per_epoch, points=1000):
-    "Values of every batch as (epochs, values), some left out where there are too many to be seen."
+def _thinned(epochs, values, points=1000):
+    "What every batch has, some left out where there are too many to be seen."
     step = max(1, len(values) // points)
-    return (np.arange(len(values))[::step] + 1) / per_epoch, values[::step]
+    return epochs[::step], values[::step]
 
 # %% ../nbs/09_widgets.ipynb #a53b78ac
 @patch
@@ -939,7 +959,8 @@ def _refresh(self: TrainingDashboard):
 def widget(self: TrainingDashboard) -> Any:  # a box, or None where ipywidgets is missing
     "Button, progress bar and curves for a front end, made when first asked for; `button` stops."
     w = _ipywidgets()
-    if self._widget is None and w is not None:
+    closed = self._widget is None or self._widget.comm is None
+    if closed and w is not None:
         look = dict(icon="stop", button_style="danger", disabled=True)
         self.button = w.Button(description="Stop and save", **look)
         self.button.on_click(lambda _: self._press())
