@@ -568,9 +568,9 @@ def find_rates(
     if keep and not path.exists(): found.save(path)
     low, high = (f if asked == "find" else asked
                  for f, asked in ((found.lr_min, r.lr_min), (found.lr_max, r.lr_max)))
-    if low < high: return low, high
+    if low <= high: return low, high
     raise refuse("lr_min", f"{low:.3g}, with rates found from {found.lr_min:.3g} to "
-                 f"{found.lr_max:.3g}", f"below lr_max = {high:.3g}", "Set lr_min and lr_max both.")
+                 f"{found.lr_max:.3g}", f"at most lr_max = {high:.3g}", "Set lr_min and lr_max.")
 
 def _find_and_tell(learner, recipe):
     "The range test, with a word before and after it; one that found nothing is refused."
@@ -1332,7 +1332,7 @@ def train_all(
 ) -> list:  # the Runs, finished
     "Train several recipes with several seeds; all of them are checked before the first begins."
     runs, wanted = [], _each_with_each(recipes, seeds)
-    _check_all(wanted, **options)
+    _check_all(recipes, seeds, **options)
     for k, (recipe, seed) in enumerate(wanted, 1):
         if len(wanted) > 1: print(f"\n{_called(recipe)}, seed {seed}", flush=True)
         try: runs.append(train_run(lambda: new_run(recipe, seed=seed, **options)))
@@ -1342,10 +1342,12 @@ def train_all(
     if len(wanted) > 1: print("\nCompare: eva_compare", shlex.join(str(r.folder) for r in runs))
     return runs
 
-def _check_all(wanted, out="runs", **options):
+def _check_all(recipes, seeds, out="runs", **options):
     "Refuse what `new_run` would refuse of any of these."
     asked = {key: options.pop(key, None) for key in _DEFAULTS}
-    for recipe, seed in wanted: _checked(recipe, out, asked | dict(seed=seed), options)
+    for recipe in recipes: _checked(recipe, out, asked, options)
+    for seed in seeds:
+        if seed is not None: check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
 
 def _called(recipe): return recipe.name if isinstance(recipe, Recipe) else recipe
 
@@ -1384,7 +1386,7 @@ def _rate(given):
     except (TypeError, ValueError): raise refuse("lr_max", given, "a number, or find") from None
 
 def _seeds(seed, n, recipe):
-    "The seeds of `n` trainings; None is 0, or the seed of a run repeated, and the first of them."
+    "The seeds of `n` trainings; without one, they begin at 0, or at that of the run to repeat."
     check_number("seeds", n, low=1, high=1000, integer=True)
     if n == 1: return [seed]
     first = _settings(recipe)["seed"] if seed is None else seed
