@@ -470,14 +470,10 @@ def _give_back(libc):
 # %% ../nbs/00_core.ipynb #25d41c80
 def versions() -> dict:  # package name → version, and python's
     "The versions of Python and of the packages that a result depends on."
-    return dict(python=platform.python_version(), **_packages())
-
-@functools.cache  # every checkpoint asks, and it takes a quarter of a second
-def _packages():
-    "The packages' names and versions, as they were when it was first asked."
     names = "eva_nbs torch torchvision albumentations numpy matplotlib fastcore pandas".split()
     found = [next(iter(importlib.metadata.distributions(name=n)), None) for n in names]
-    return {d.metadata["Name"]: d.version for d in found if d}
+    known = {d.metadata["Name"]: d.version for d in found if d}
+    return dict(python=platform.python_version(), **known)
 
 # %% ../nbs/00_core.ipynb #4cf47c54
 @contextmanager
