@@ -502,8 +502,9 @@ def atomic_write(
             yield f
             f.flush(), os.fsync(f.fileno())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and not error.filename: error.filename = str(path)
         raise
 
 # %% ../nbs/00_core.ipynb #e7a0abef

@@ -18,6 +18,7 @@ from inspect import signature
 from itertools import product
 from json import dumps, loads
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -33,8 +34,8 @@ from .augment import (Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, make_lo
                              show_sheet)
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_kind, check_number,
                           check_picture, command, describe_device, keep_rng, new_axes,
-                          pick_precision, read_json, refuse, save_picture, set_seed, versions,
-                          write_json)
+                          pick_precision, read_json, refuse, refuse_path, save_picture, set_seed,
+                          versions, write_json)
 from .data import ChannelStats, Splits, load_data, open_image, split_valid
 from .data import subset as take
 from .gradcam import show_layers, show_mistake_cams
@@ -82,8 +83,8 @@ class Recipe:
 LOSSES = dict(cross_entropy=cross_entropy, nll=nll_log_softmax)
 _NOT_OPTIONS = dict(  # parameters that are said elsewhere in the recipe, or are no part of it
     schedule=("epochs", "lr", "lr_min", "lr_max"), model=("num_classes",),
-    find=("loader", "loss_func", "model", "optimizer", "precision", "progress", "scaler", "seed",
-          "valid_loader"))
+    find=("loader", "loss_func", "metric", "model", "optimizer", "precision", "progress", "scaler",
+          "seed", "valid_loader"))
 NAMED_DATA = ("shapes", "cifar10", "cifar100")
 _DEFAULTS = dict(data="shapes", seed=0, subset=None, size=None, engine="auto", precision="auto")
 
@@ -117,9 +118,13 @@ def _check_find(self: Recipe):
     asked = self.find_options
     check_number("steps of find_options", asked.get("steps", 100), low=10, integer=True)
     check_number("epochs of find_options", asked.get("epochs", 1), low=0, open_low=True)
-    sweeps = asked.get("sweeps", "auto")
-    if sweeps != "auto": check_number("sweeps of find_options", sweeps, low=1, integer=True)
-    sweep_rates(asked.get("lr_start", 1e-6), asked.get("lr_end", 10.0))
+    if asked.get("sigma") is not None: check_number("sigma of find_options", asked["sigma"], low=0)
+    if (sweeps := asked.get("sweeps", "auto")) != "auto":
+        try: check_number("sweeps", sweeps, low=1, integer=True)
+        except EvaError:
+            raise refuse("sweeps of find_options", sweeps, "auto, or 1 or more") from None
+    sweep_rates(asked.get("lr_start", 1e-6), asked.get("lr_end", 10.0), 100,
+                asked.get("mode", "exp"))
 
 @patch
 def _check_rates(self: Recipe):
@@ -135,7 +140,10 @@ def _check_options(self: Recipe):
         names = [k for k in signature(function).parameters if k not in _NOT_OPTIONS[what]]
         chosen = getattr(self, what, "the range test")  # plateau, resnet18, ...
         for key in getattr(self, f"{what}_options"):
-            check_choice(f"{what}_options of {chosen}", key, names)
+            try: check_choice(f"{what}_options of {chosen}", key, names)
+            except EvaError as error:
+                if "Did you mean" in str(error): raise
+                raise EvaError(f"{error} Or give {what}_options={{}} too.") from None
     if "plateau" in self.schedule and not self.valid:
         raise refuse("valid", 0, f"1 or more, since {self.schedule} watches a validation loss")
 
@@ -395,12 +403,13 @@ def create(
     recipe: Recipe,  # what is going to be trained
     out: str | Path = "runs",  # where runs are kept; made if missing
     seed: int = 0,  # the run's seed
-    **config,  # what else is needed to do it again: data, subset, engine, precision, command
+    **config,  # data, subset, size, engine, precision, and the command to do it again
 ) -> Run:
     "A new folder `<recipe>-<seed>-<time>` with config.json and versions.json in it."
     check_kind("recipe", recipe, Recipe, "a Recipe", "Try get_recipe('quick').")
     check_kind("out", out, (str, Path), "a folder's path")
     check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
+    for key in config: check_choice("config", key, [*_DEFAULTS, "command"])
     folder = Path(out) / f"{recipe.name}-{seed}-{datetime.now():%Y%m%d-%H%M%S}"
     try: folder = _begun(folder, dict(recipe=recipe.to_dict(), seed=seed), config)
     except OSError as e:
@@ -412,7 +421,7 @@ def _begun(folder, known, config):
     "A new folder with all in it that is known before the training."
     folder = _made(folder)
     again = dict(command=f"eva_train {shlex.quote(str(folder))}")  # a run can be repeated
-    write_json(folder / "config.json", known | again | config)
+    write_json(folder / "config.json", _DEFAULTS | known | again | config)
     write_json(folder / "versions.json", versions())
     return folder
 
@@ -501,8 +510,7 @@ def from_main(
 def load_splits(self: Run) -> Splits:
     "The data of the run, cut as it was configured."
     c, valid = self.config, self.recipe.valid
-    splits = load_data(self._data_place(), size=c.get("size"),
-                       **{} if c["data"] in NAMED_DATA else dict(progress=sys.stderr.isatty()))
+    splits = _load(c | dict(data=self._data_place()))
     if len(splits.classes) < 2:
         raise refuse("data", f"{c['data']} with one class", "two classes or more", "Add a folder.")
     splits = _with_fewer(splits, c.get("subset"), c["seed"])
@@ -520,6 +528,11 @@ def _data_place(self: Run):
     raise refuse("data", data, "a folder that exists", 'If it has moved, write its new place as '
                  f'"data" into {self.folder / "config.json"}: the images are compared with those '
                  "that the run has seen.")
+
+def _load(config):
+    "The data of a run's settings; a bar is only for those who sit before a terminal."
+    bar = {} if config["data"] in NAMED_DATA else dict(progress=sys.stderr.isatty())
+    return load_data(config["data"], size=config.get("size"), **bar)
 
 def _with_fewer(splits, n, seed):
     "Splits with `n` of the training images, the same share of each class; None keeps them all."
@@ -553,8 +566,11 @@ def find_rates(
     if "find" not in (r.lr_min, r.lr_max): return r.lr_min, r.lr_max
     found = LRFind.load(path) if path.exists() else _find_and_tell(learner, r)
     if keep and not path.exists(): found.save(path)
-    return tuple(f if asked == "find" else asked
+    low, high = (f if asked == "find" else asked
                  for f, asked in ((found.lr_min, r.lr_min), (found.lr_max, r.lr_max)))
+    if low <= high: return low, high
+    raise refuse("lr_min", f"{low:.3g}, with rates found from {found.lr_min:.3g} to "
+                 f"{found.lr_max:.3g}", f"at most lr_max = {high:.3g}", "Set lr_min and lr_max.")
 
 def _find_and_tell(learner, recipe):
     "The range test, with a word before and after it; one that found nothing is refused."
@@ -587,6 +603,7 @@ def make_learner(
     keep = [Checkpoint(folder, every_minutes=2), HistoryCSV(folder / "history.csv"),
             TensorBoard(folder / "tensorboard")] if write else []
     engine, precision = c.get("engine", "auto"), c.get("precision", "auto")
+    if not write: precision = _or_auto(precision)
     learner = recipe.make_learner(splits, c["seed"], engine, precision, keep, rank, world_size)
     learner.schedule = recipe.make_schedule(*from_main(lambda: self.find_rates(learner, write)))
     return _taken_up(learner, folder, quiet=not write)
@@ -597,6 +614,11 @@ def _taken_up(learner, folder, quiet):
     with warnings.catch_warnings():
         if quiet: warnings.simplefilter("ignore")  # it says that nothing is written
         return learner.resume(folder)
+
+def _or_auto(precision):
+    "This precision, or auto where the device has not got it."
+    try: return pick_precision(precision).name
+    except EvaError: return "auto"
 
 def _has_checkpoint(folder):
     return any((folder / name).exists() for name in ("last.ckpt", "last.prev.ckpt"))
@@ -610,13 +632,17 @@ def note_start(
     "Append to starts.jsonl when, where and at which batch the training began or went on."
     now = datetime.now(timezone.utc).isoformat(timespec="seconds")
     line = dict(time=now, epoch=learner.epoch, batch=learner.batch,
-                device=describe_device(learner.device), precision=learner.precision.name)
+                device=_device(learner), precision=learner.precision.name, versions=versions())
     path = self.folder / "starts.jsonl"
     cut_off = path.is_file() and path.read_bytes()[-1:] not in (b"", b"\n")
     with open(path, "a") as f: f.write("\n" * cut_off + dumps(line) + "\n")
 
+def _device(learner):
+    "The hardware in words, and how many processes share the work."
+    return describe_device(learner.device) + f", {learner.world} processes" * (learner.world > 1)
+
 @patch(as_prop=True)
-def starts(self: Run) -> list:  # of dicts: time (UTC), epoch, batch, device, precision
+def starts(self: Run) -> list:  # of dicts: time (UTC), epoch, batch, device, precision, versions
     "Each time that the training was started: the first, and one for every resume."
     path = self.folder / "starts.jsonl"
     if not path.is_file(): return []
@@ -627,6 +653,13 @@ def _parsed(line):
     "What a line of JSON says; None where it is damaged."
     try: return loads(line)
     except ValueError: return None
+
+def _that_trained(starts):
+    "Those of the starts whose steps are in the net: not those that a later one did again."
+    places = [(start.get("epoch", 0), start.get("batch", 0)) for start in starts]
+    return [start for k, start in enumerate(starts) if all(p > places[k] for p in places[k + 1:])]
+
+def _each(dicts, key): return "; ".join(dict.fromkeys(str(d[key]) for d in dicts if key in d))
 
 # %% ../nbs/10_experiments.ipynb #3dca7db7
 @contextlib.contextmanager
@@ -697,9 +730,9 @@ def finish(
     if splits.valid is not None: learner.load(self.folder / "best.safetensors")
     else: self.keep_weights(learner)
     print("Scoring the test set, drawing the figures, writing the report", flush=True)
-    preds = predict_once(self.folder / "predictions.safetensors", learner.scored_model,
-                         splits.test, splits.stats, precision=learner.precision.name)
+    preds = _predicted(self, learner.scored_model, splits, splits.stats, _precision(self, learner))
     metrics = _measured(self, learner, splits, preds)
+    write_json(self.folder / "versions.json", _versions(self))
     self.explain(learner, splits, preds, metrics=metrics)
     write_json(self.folder / "metrics.json", metrics)  # last of all: a run that has it is finished
 
@@ -711,6 +744,7 @@ def keep_weights(
     "Save what is going to be scored; a full disk is an error here, after all the rest is done."
     try: learner.save(self.folder / "best.safetensors")
     except EvaError as error:
+        if not _has_checkpoint(self.folder): raise
         raise EvaError(f"{error} Then: eva_train --resume {self.folder}") from None
 
 # %% ../nbs/10_experiments.ipynb #5bc994d1
@@ -719,6 +753,7 @@ def _measured(run, learner, splits, preds):
     per_class, show = accuracy_per_class(preds), lambda v: ", ".join(f"{x:.4f}" for x in v)
     asked = dict(recipe=run.recipe.name, data=splits.name, remarks=splits.remarks(),
                  seed=run.config["seed"], epochs=learner.epoch,
+                 scored_epoch=read_weights(run.folder / "best.safetensors")[1].get("epoch"),
                  parameters=count_parameters(learner.model))
     scores = dict(test_accuracy=preds.accuracy, test_loss=preds.losses.double().mean().item())
     return asked | _sizes(splits) | scores | _effort(run, learner) | dict(
@@ -736,9 +771,30 @@ def _effort(run, learner):
     return dict(
         train_seconds=sum(r["seconds"] for r in rows),
         images_per_second=float(np.median([r["images_per_second"] for r in rows])),
-        device=describe_device(learner.device), precision=learner.precision.name,
-        finished=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        device=_each(_that_trained(run.starts), "device") or _device(learner),
+        precision=_precision(run, learner), finished=_finished(run),
         starts=len(run.starts), rates=dict(lr_min=min(rates), lr_max=max(rates)))
+
+def _precision(run, learner):
+    "The precision that the run was trained in, or each of them."
+    return _each(_that_trained(run.starts), "precision") or learner.precision.name
+
+def _finished(run):
+    "When the run was finished: the first time, if it is finished anew."
+    try: return run.metrics["finished"]
+    except (EvaError, KeyError): return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+def _versions(run):
+    "Package → version, or each of them where the starts that trained had several."
+    made = _read_values(run.folder / "versions.json")
+    had = [start.get("versions", made) for start in _that_trained(run.starts)] or [made]
+    return {package: _each(had, package) for versions in had for package in versions}
+
+def _predicted(run, model, splits, stats, precision):
+    "What the net says to the test images, in the last of its precisions if there is that here."
+    path, parts = run.folder / "predictions.safetensors", (model, splits.test, stats)
+    try: return predict_once(path, *parts, precision=precision.split("; ")[-1])
+    except EvaError: return predict_once(path, *parts)  # what else is wrong is wrong here, too
 
 # %% ../nbs/10_experiments.ipynb #42dd8d55
 @patch
@@ -761,8 +817,7 @@ def explain(
 @contextlib.contextmanager
 def _anew(folder):
     "A folder to write into; once all is written, its files replace those of `folder` of that kind."
-    new = folder.with_name(f".{folder.name}.new")
-    shutil.rmtree(new, ignore_errors=True), new.mkdir()
+    new = Path(mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))  # others may draw it, too
     try:
         yield new
         _move_into(folder, new)
@@ -773,7 +828,7 @@ def _move_into(folder, new):
     files = {path.name: path for path in new.iterdir()}
     for name, path in files.items(): path.replace(folder / name)
     for kind in {path.suffix for path in files.values()}:  # what is not drawn any more goes
-        for old in folder.glob(f"*{kind}"): old.name in files or old.unlink()
+        for old in folder.glob(f"*{kind}"): old.name in files or old.unlink(missing_ok=True)
 
 # %% ../nbs/10_experiments.ipynb #779e9fc4
 def augmented_sheet(
@@ -801,9 +856,10 @@ def plot_curves(
     ax, scale = new_axes(ax, (4.6, 3)), 100 if what == "accuracy" else 1
     for part in parts:
         values = history[f"{part}_{what}"] * scale
-        ax.plot(history["epoch"], values, color=COLORS[part], label=f"{part} {values.iloc[-1]:.4g}")
+        ax.plot(history["epoch"], values, ".-", color=COLORS[part],
+                label=f"{part} {values.iloc[-1]:.4g}")
     ax.set(xlabel="epoch", ylabel=f"{what}, %" if scale == 100 else what, title=what.capitalize())
-    ax.xaxis.get_major_locator().set_params(integer=True)
+    ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     ax.legend(frameon=False)
     return ax
 
@@ -891,11 +947,11 @@ def _save(axes, path):
 # %% ../nbs/10_experiments.ipynb #7405d739
 _SECTIONS = [
     ("The data as the net sees it",
-     "Five images of each class, augmented by the recipe's policy.", ["augmented"]),
+     "Up to five images of each class, augmented by the recipe's policy.", ["augmented"]),
     ("The net", "Its stages, with the shape of what leaves each of them.", ["network"]),
     ("Learning rate",
-     "The range test, the schedule drawn before the training, and the rates used.",
-     ["lr_finder", "schedule", "lr_trend"]),
+     "The range test where there was one, the schedule drawn before the training, and the rates "
+     "used where the last checkpoint is there.", ["lr_finder", "schedule", "lr_trend"]),
     ("The training",
      "Training accuracy is measured on augmented images while the weights still move. "
      "The test curve is only drawn; nothing is chosen by it.", ["accuracy", "loss", "step_loss"]),
@@ -909,8 +965,8 @@ _SECTIONS = [
      ["mistakes_25"]),
     ("Where it looked when it was wrong", "Grad-CAM on the mistakes above.", ["mistake_cams"]),
     ("Layer by layer",
-     "Five test images (actual class above, predicted below) and Grad-CAM at four layers.",
-     ["layers"]),
+     "A test image of each class, of five at most (actual class above, predicted below), and "
+     "Grad-CAM at four layers.", ["layers"]),
     ("Other mistakes", "The least confident, some at random, those of the weakest class, and those "
      "of the most confused pair.", ["mistakes_least_confident", "mistakes_random",
                                     "mistakes_weakest_class", "mistakes_confused_pair"]),
@@ -1021,28 +1077,34 @@ def _how(r, rates):
     decay = ", ".join(f"{name} {value:g}" for name, value in penalties.items() if value)
     schedule = ", ".join([r.schedule, *(f"{k}={v:.4g}" for k, v in rates.items()),
                           *(f"{k}={_short(v)}" for k, v in r.schedule_options.items())])
+    ahead = ", Nesterov" * (r.nesterov and r.momentum > 0)
     return [("Augmentation", repr(r.policy)), ("Loss", r.loss),
-            ("Optimizer", f"SGD, momentum {r.momentum:g}{', Nesterov' * r.nesterov}"),
+            ("Optimizer", f"SGD, momentum {r.momentum:g}{ahead}"),
             ("Regularisation", decay or "none"), ("Schedule", schedule),
             ("Batch and epochs", f"{r.batch_size} images a step, {r.epochs} epochs")]
 
 def _chosen(r, m):
-    n = m.get("valid_images", r.valid)
+    n, epoch = m.get("valid_images", r.valid), m.get("scored_epoch")
     if not n: return "nothing in this training: its last weights count"
-    return f"the weights, by {n:,} validation images"
+    return f"the weights{f' of epoch {epoch}' * bool(epoch)}, by {n:,} validation images"
 
 # %% ../nbs/10_experiments.ipynb #1e240fc4
 _TABLES = dict(overview="Accuracy, its 95 % interval, and the calibration error",
                confused_pairs="Pairs that are confused most",
                top_losses="The largest losses", agreement="Agreement of several seeds")
 
+def _read_table(path):
+    "A table of the analysis; classes that are called 00000 or None keep their names."
+    names = dict.fromkeys(("one", "other", "actual", "predicted"), str)
+    return pd.read_csv(path, index_col=0, keep_default_na=False, dtype=names)
+
 def _tables(run, rows=15):
     "Titles and HTML of the tables that are shown whole or in part; all are in tables/*.csv."
     for name, title in _TABLES.items():
         path = run.folder / "tables" / f"{name}.csv"
         if not path.exists(): continue
-        frame = pd.read_csv(path, index_col=0).head(rows)
-        yield title, frame.to_html(index=name == "agreement", border=0, float_format="%.4g")
+        frame, of_images = _read_table(path).head(rows), name in ("agreement", "top_losses")
+        yield title, frame.to_html(index=of_images, border=0, float_format="%.4g")
 
 # %% ../nbs/10_experiments.ipynb #a45af9ef
 def write_report(
@@ -1123,8 +1185,7 @@ def predictions(self: Run) -> Predictions:  # on the test set
     if self.metrics.get("test_checksum") not in (None, splits.test.checksum):
         raise refuse("data", f"{splits.test}, other images than were scored",
                      "those of the run", "Put them back, or train again.")
-    return predict_once(self.folder / "predictions.safetensors", model, splits.test, stats,
-                        precision=self.metrics["precision"])
+    return _predicted(self, model, splits, stats, self.metrics["precision"])
 
 # %% ../nbs/10_experiments.ipynb #6db81e69
 @patch(as_prop=True)
@@ -1141,9 +1202,10 @@ def _repr_markdown_(self: Run) -> str:
 
 # %% ../nbs/10_experiments.ipynb #12124213
 def find_recipe(
-    name: str | Path,  # a recipe's name, or the folder of a run
+    name: str | Path | Recipe,  # a recipe's name, the folder of a run, or a recipe
 ) -> Recipe:
-    "A recipe by its name, or the recipe of a run."
+    "A recipe by its name, or the recipe of a run; a recipe itself is what it is."
+    if isinstance(name, Recipe): return name
     check_kind("recipe", name, (str, Path), "a recipe's name, or the folder of a run", "Try quick.")
     if name in RECIPES or not Path(name).is_dir(): return get_recipe(name)
     return Run.load(name, finished=False).recipe
@@ -1174,10 +1236,10 @@ def _check_config(seed, data, subset, size, engine, precision):
         raise refuse("data", data, allowed, "Check the path.")
 
 def _check_place(out, data):
-    "Refuse a place for runs that the data would take for a class."
+    "Refuse a place for runs inside the data, whose pictures would be taken for theirs."
     if data in NAMED_DATA or not isinstance(out, (str, Path)): return
     place, folder = Path(out).resolve(), Path(data).resolve()
-    if folder not in place.parents or (folder / "train").is_dir(): return
+    if folder not in (place, *place.parents): return
     raise refuse("out", out, f"a folder outside the data, {data}", "Choose another --out.")
 
 def _check_buildable(recipe):
@@ -1188,7 +1250,7 @@ def _check_buildable(recipe):
 
 # %% ../nbs/10_experiments.ipynb #31b8a16a
 def new_run(
-    recipe: str | Path,  # a recipe's name, or the folder of a run to repeat
+    recipe: str | Path | Recipe,  # a recipe, its name, or the folder of a run to repeat
     out: str | Path = "runs",  # where runs are kept
     data: str | None = None,  # "shapes" (the default), "cifar10", "cifar100" or a folder of images
     seed: int | None = None,  # of everything random; 0 by default
@@ -1199,25 +1261,30 @@ def new_run(
     **changes,  # to the recipe, as for `Recipe.adapted`; None changes nothing
 ) -> Run:  # not trained yet
     "Check what was asked for and make the run's folder. A run that is repeated keeps its settings."
-    base, data = find_recipe(recipe), None if data is None else str(data)
     asked = dict(data=data, seed=seed, subset=subset, size=size, engine=engine, precision=precision)
-    config = _settings(recipe) | {k: v for k, v in asked.items() if v is not None}
-    _check_config(**config), _check_place(out, config["data"])
-    adapted, words = base.adapted(**changes), _as_words(changes | config)
-    _check_buildable(adapted)
-    config["data"] = str(_place(config["data"]))  # found again from another working directory
+    adapted, config = _checked(recipe, out, asked, changes)
+    words = None if isinstance(recipe, Recipe) else _as_words(changes | config)
     if words is not None: config["command"] = f"eva_train {shlex.quote(str(recipe))} {words}"
     return Run.create(adapted, out, **config)
 
+def _checked(recipe, out, asked, changes):
+    "The recipe and the settings of a run that can be made."
+    adapted = find_recipe(recipe).adapted(**changes)
+    config = _settings(recipe) | {k: v for k, v in asked.items() if v is not None}
+    config["data"] = str(_place(str(config["data"])))  # found again from another directory
+    _check_config(**config), _check_place(out, config["data"]), _check_buildable(adapted)
+    return adapted, config
+
 def _settings(recipe):
     "What is trained on, where nothing else is asked for: as the run did, or the defaults."
-    if recipe in RECIPES or not Path(recipe).is_dir(): return _DEFAULTS
+    if isinstance(recipe, Recipe) or recipe in RECIPES or not Path(recipe).is_dir():
+        return _DEFAULTS
     config = Run.load(recipe, finished=False).config
     return {k: config.get(k, v) for k, v in _DEFAULTS.items()}
 
 def _place(data):
     "Where a folder of data is, however it was written; other data by its name."
-    return Path(data).resolve() if data not in NAMED_DATA and Path(data).is_dir() else data
+    return data if data in NAMED_DATA or not Path(data).is_dir() else Path(data).resolve()
 
 # %% ../nbs/10_experiments.ipynb #36382b0b
 def train_run(
@@ -1238,6 +1305,10 @@ def _was_stopped(run, resumed, rank, world_size):
     "Train, and say whether Ctrl-C ended it; a new run that cannot begin leaves no folder."
     try: return run.train(rank, world_size).interrupted
     except KeyboardInterrupt: return True
+    except OSError as error:  # such as a full disk
+        if not _has_checkpoint(run.folder): raise
+        saved = f"The training is saved. Go on with: {_command_to_go_on(run)}"
+        raise EvaError(f"{refuse_path(error)} {saved}") from error
     except EvaError:
         if rank == 0 and not resumed: _remove_if_empty(run)
         raise
@@ -1251,23 +1322,34 @@ def _command_to_go_on(run):
 def _remove_if_empty(run):
     "Remove the folder of a run that never began."
     made = {path.name for path in run.folder.iterdir()}
-    if made <= {"config.json", "versions.json"}: shutil.rmtree(run.folder)
+    if made <= {"config.json", "versions.json", "lr_find.json"}: shutil.rmtree(run.folder)
 
 # %% ../nbs/10_experiments.ipynb #23c558ed
 def train_all(
-    recipes: Iterable[str],  # names of recipes, or folders of runs to repeat
+    recipes: Iterable[str | Path | Recipe],  # recipes, their names, or folders of runs to repeat
     seeds: Iterable[int] = (0,),  # whole numbers; each recipe is trained with each of them
     **options,  # for `new_run`
 ) -> list:  # the Runs, finished
-    "Train several recipes with several seeds."
+    "Train several recipes with several seeds; all of them are checked before the first begins."
     runs, wanted = [], _each_with_each(recipes, seeds)
+    _check_all(recipes, seeds, **options)
     for k, (recipe, seed) in enumerate(wanted, 1):
-        if len(wanted) > 1: print(f"\n{recipe}, seed {seed}", flush=True)
+        if len(wanted) > 1: print(f"\n{_called(recipe)}, seed {seed}", flush=True)
         try: runs.append(train_run(lambda: new_run(recipe, seed=seed, **options)))
-        except KeyboardInterrupt as stop:
-            raise KeyboardInterrupt(f"{stop}{_not_begun(wanted[k:])}") from None
+        except (KeyboardInterrupt, EvaError) as stop:
+            if k == len(wanted): raise
+            raise type(stop)(f"{str(stop).rstrip('.')}{_not_begun(wanted[k:])}") from None
     if len(wanted) > 1: print("\nCompare: eva_compare", shlex.join(str(r.folder) for r in runs))
     return runs
+
+def _check_all(recipes, seeds, out="runs", **options):
+    "Refuse what `new_run` would refuse of any of these."
+    asked = {key: options.pop(key, None) for key in _DEFAULTS}
+    for recipe in recipes: _checked(recipe, out, asked, options)
+    for seed in seeds:
+        if seed is not None: check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
+
+def _called(recipe): return recipe.name if isinstance(recipe, Recipe) else recipe
 
 def _each_with_each(recipes, seeds):
     "Pairs of a recipe and a seed, in the order in which they are trained."
@@ -1276,8 +1358,7 @@ def _each_with_each(recipes, seeds):
     return list(product(recipes, seeds))
 
 def _not_begun(pairs):
-    later = "; ".join(f"{recipe}, seed {seed}" for recipe, seed in pairs)
-    return f". Not begun: {later}" if later else ""
+    return f". Not begun: {'; '.join(f'{_called(recipe)}, seed {seed}' for recipe, seed in pairs)}"
 
 # %% ../nbs/10_experiments.ipynb #6e4055e0
 def list_recipes(
@@ -1295,6 +1376,7 @@ def _changes(words):
     for key in changes:
         if key in OPTIONS: raise refuse("set", key, "a field without an option", f"Use --{key}.")
         check_choice("recipe key", key, [f.name for f in fields(Recipe)])
+        if changes[key] is None: raise refuse("set", f"{key}=null", "a value", "Leave it out?")
     return changes
 
 def _rate(given):
@@ -1303,11 +1385,24 @@ def _rate(given):
     try: return float(given)
     except (TypeError, ValueError): raise refuse("lr_max", given, "a number, or find") from None
 
-def _seeds(seed, n):
-    "The seeds of `n` trainings. One keeps what was asked for: None is the seed of a run repeated."
+def _seeds(seed, n, recipe):
+    "The seeds of `n` trainings; without one, they begin at 0, or at that of the run to repeat."
     check_number("seeds", n, low=1, high=1000, integer=True)
-    first = check_number("seed", seed or 0, low=0, high=2**32 - n, integer=True)
-    return [seed] if n == 1 else range(first, first + n)
+    if n == 1: return [seed]
+    first = _settings(recipe)["seed"] if seed is None else seed
+    check_number("seed", first, low=0, high=2**32 - n, integer=True)
+    return range(first, first + n)
+
+def _difference(recipe, other, options, changes):
+    "What a recipe, or a run, with these changes differs in from another, its settings included."
+    asked = {key: options.pop(key) for key in _DEFAULTS}
+    mine, had = _checked(recipe, None, asked, options | changes)
+    theirs, others = find_recipe(other), _settings(other)
+    others = others | dict(data=str(_place(others["data"])))
+    table, keys = mine.diff(theirs), [key for key in had if had[key] != others[key]]
+    rows = [[had[key], others[key]] for key in keys]
+    table = pd.concat([table, pd.DataFrame(rows, keys, table.columns, dtype=object)])
+    return table.to_string() if len(table) else "No difference"
 
 def _resume(folder, asked):
     "Go on with a run as it began; what else was asked for is refused rather than forgotten."
@@ -1349,10 +1444,9 @@ def eva_train(
     if not recipe:
         raise refuse("recipe", "nothing", ", ".join(RECIPES), "Try: eva_train quick")
     if diff is not None:
-        mine = find_recipe(recipe).adapted(epochs=epochs, batch_size=batch_size, width=width,
-                                           lr_max=_rate(lr_max), **_changes(set))
-        return print(mine.diff(find_recipe(diff)).to_string())
-    train_all(RECIPE_SETS.get(str(recipe), (recipe,)), _seeds(seed, seeds),
+        return print(_difference(recipe, diff, {k: v for k, v in own.items() if k != "out"}
+                                 | dict(seed=seed), _changes(set)))
+    train_all(RECIPE_SETS.get(str(recipe), (recipe,)), _seeds(seed, seeds, recipe),
               **own | dict(out=out or "runs"), **_changes(set))
 
 # %% ../nbs/10_experiments.ipynb #97158b02
@@ -1404,20 +1498,23 @@ def get_run(
 @command
 def eva_lr_find(
     recipe: Param("recipe (see eva_train --list), or a run", str, opt=False),  # its net and policy
-    data: str = "shapes",  # shapes, cifar10, cifar100, or a folder of images
+    data: str = None,  # shapes (default), cifar10, cifar100, or a folder of images
     subset: int = None,  # use so many training images only
+    size: int = None,  # bring all images to this height and width, in pixels
     width: int = None,  # channels of the net's first layer
     batch_size: int = None,  # images per step
-    seed: int = 0,  # of the weights and the order
+    seed: int = None,  # of the weights and the order; 0 by default
     out: str = "lr_find.png",  # the picture to write
 ) -> None:
     "Run the LR range test of a recipe, print the range it suggests, and draw it."
     check_picture(out)
-    adapted = find_recipe(recipe).adapted(batch_size=batch_size, width=width)
-    splits = _with_fewer(load_data(data), subset, seed)
-    learner = adapted.make_learner(splits, seed)
+    asked = dict(data=data, subset=subset, size=size, seed=seed)
+    adapted, c = _checked(recipe, None, asked, dict(batch_size=batch_size, width=width))
+    splits = _with_fewer(_load(c), c["subset"], c["seed"])
+    learner = adapted.make_learner(splits, c["seed"], c["engine"], _or_auto(c["precision"]))
     found = _find(learner, _find_options(adapted, len(learner.loaders.train)))
     _save(found.plot(), out)
+    print(f"Data: {splits.name}, {len(splits.train):,} images for training")
     print(f"LRMIN {found.lr_min:.3g}  LRMAX {found.lr_max:.3g}  point {found.suggestion:.3g}")
     print(f"{found.reason}; confidence: {found.confidence}; sweeps: {len(found.runs)}; "
           f"stopped: {found.stop_reason}", *filter(None, [found.warning]), f"Picture: {out}",
@@ -1436,7 +1533,7 @@ def eva_report(
     learner, splits, preds = run.learner, run.load_splits(), run.predictions
     run.explain(learner, splits, preds, others)
     for name in ("overview", "confused_pairs"):
-        frame = pd.read_csv(run.folder / "tables" / f"{name}.csv", index_col=0)
+        frame = _read_table(run.folder / "tables" / f"{name}.csv")
         print(frame.head(10).to_string(index=False), end="\n\n")
     print(f"Tables: {run.folder / 'tables'}\nReport: {run.folder / 'report.html'}")
 

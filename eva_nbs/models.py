@@ -206,6 +206,7 @@ def custom_resnet(
     "The residual net of the one-cycle assignment: prep, layer1, layer2, layer3, head."
     _check_net(num_classes, width), check_number("logit_scale", logit_scale, 0, open_low=True)
     check_choice("head", head, ("linear", "conv"))
+    check_choice("conv_bias", conv_bias, (False, True))
     check_number("init_gain", init_gain, 0, open_low=True)
     w, b = width, bool(conv_bias)
     net = _net(

@@ -49,10 +49,11 @@ class Result:
     finished: str  # date and time, UTC
     machine: str  # device and precision
     versions: dict  # package → version
+    test_checksum: str = ""  # of the test images and their labels; empty in files of old
 
     def __post_init__(self):
         for kind, keys in {dict: "recipe per_class curve rates versions",
-                           str: "data finished machine"}.items():
+                           str: "data finished machine test_checksum"}.items():
             for key in keys.split(): check_kind(key, getattr(self, key), kind, f"a {kind.__name__}")
         for key, low in dict(train_images=1, test_images=1, starts=1, seed=0).items():
             check_number(key, getattr(self, key), low=low, integer=True)
@@ -83,7 +84,7 @@ def of(
                m["train_images"], m["test_images"], m["test_accuracy"], m["test_loss"],
                m["per_class_accuracy"], curve, m["rates"], m["train_seconds"],
                m.get("starts", 1), m.get("finished", "unknown"), f"{m['device']}, {m['precision']}",
-               read_json(run.folder / "versions.json"))
+               read_json(run.folder / "versions.json"), m.get("test_checksum", ""))
 
 # %% ../nbs/11_results.ipynb #189a2827
 @patch(as_prop=True)
@@ -112,20 +113,23 @@ def mean_interval(
     return float(x.mean() - half), float(x.mean() + half)
 
 # %% ../nbs/11_results.ipynb #cfae5793
-def _test_set(r):
-    "What a run was tested on; runs are pairs only where it is the same."
-    return r.data, r.test_images, tuple(r.per_class)
+def _same_test(a, b):
+    "Whether two runs were tested on the same images; runs are pairs only where they were."
+    named = [(r.data, r.test_images, tuple(r.per_class)) for r in (a, b)]
+    known = {r.test_checksum for r in (a, b)} - {""}  # an old file does not say it
+    return named[0] == named[1] and len(known) < 2
 
-def _subject(r):
-    "What must be the same for two results to be seeds of one experiment."
-    return Recipe.from_dict(r.recipe).facts(), r.train_images, _test_set(r)
+def _same_subject(a, b):
+    "Whether two results can be seeds of one experiment."
+    facts = [(Recipe.from_dict(r.recipe).facts(), r.train_images) for r in (a, b)]
+    return facts[0] == facts[1] and _same_test(a, b)
 
 def _join(group, r):
     "Add a result to a group (seed → result), if it belongs there."
     if group.get(r.seed, r) != r:
         raise refuse("runs", f"two different runs of {r.name} with seed {r.seed}",
                      "one run for each seed", "Leave one out.")
-    if group and _subject(r) != _subject(next(iter(group.values()))):
+    if not all(_same_subject(r, other) for other in group.values()):
         raise refuse("runs", f"runs of {r.name} on {r.data} with other recipes or images",
                      "runs that differ in the seed alone", "Compare them apart.")
     group[r.seed] = r
@@ -218,7 +222,7 @@ def paired(
 
 def _gaps(one, two):
     "By how many points the first group is better, seed by seed; none if the test sets differ."
-    if len({_test_set(next(iter(group.values()))) for group in (one, two)}) > 1: return np.array([])
+    if not all(_same_test(a, b) for a in one.values() for b in two.values()): return np.array([])
     return np.array([100 * (one[s].accuracy - two[s].accuracy) for s in one if s in two])
 
 # %% ../nbs/11_results.ipynb #150c7a1a
@@ -242,7 +246,7 @@ def plot(
     ax, scale = new_axes(ax, (6, 3.4)), 100 if what.endswith("accuracy") else 1
     for label, group in self.groups.items():
         _band(ax, [r.curve[what] for r in group.values()], scale, label)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     ax.set(xlabel="epoch", ylabel=what.replace("_", " ") + (", %" if scale == 100 else ""))
     ax.legend(frameon=False, fontsize="small")
     return ax
@@ -252,7 +256,7 @@ def _band(ax, curves, scale, label):
     length = min(map(len, curves))
     values = scale * np.array([c[:length] for c in curves], float)  # None becomes NaN
     epochs = np.arange(1, length + 1)
-    (line,) = ax.plot(epochs, values.mean(0), label=plain_text(f"{label} ({len(curves)})"))
+    (line,) = ax.plot(epochs, values.mean(0), ".-", label=plain_text(f"{label} ({len(curves)})"))
     ax.fill_between(epochs, values.min(0), values.max(0), color=line.get_color(), alpha=0.2, lw=0)
 
 # %% ../nbs/11_results.ipynb #6a94a7b6
