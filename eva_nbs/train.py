@@ -508,7 +508,7 @@ class Learner:
         "Where a training stands before its first batch."
         self.history, self.scheduler, self._built_from = History(), None, None
         self.epoch = self.batch = self.until = 0
-        self.interrupted, self.stopping, self._in_step = False, "", False
+        self.interrupted, self.stopping, self._in_step, self._moved = False, "", False, False
         self._sums, self._settled = _no_sums(), 0
         self._elapsed, self._started, self._hooks = 0.0, None, {}
 
@@ -742,8 +742,8 @@ def _train(self: Learner):
         for self.xb, self.yb in self._batches():
             self._in_step = True
             self._emit("before_batch")
-            with self.precision.autocast(): self.logits = self._logits(self.net(self.xb))
-            self.loss = self.loss_func(self.logits, self.yb)
+            self.logits = self._forward()
+            self.loss = _scalar(self.loss_func(self.logits, self.yb))
             self._emit("after_loss")
             self._backward()
             if self._step_is_due(): self._step()
@@ -782,12 +782,16 @@ def _step_is_due(self: Learner):
     return (self.batch + 1) % self.accumulate == 0 or self.batch + 1 == len(self.loaders.train)
 
 @patch
-def _backward(self: Learner):
-    "Add this batch's part to the gradient; processes exchange theirs only when a step is due."
-    whole = self.accumulate == self.world == 1
-    loss = self.scaler.scale(self.loss if whole else self.loss * self._share())
+def _forward(self: Learner):
+    "The logits. Processes exchange gradients only when a step is due, which must be known here."
     if self.world > 1: self.net.require_backward_grad_sync = self._step_is_due()
-    loss.backward()
+    with self.precision.autocast(): return self._logits(self.net(self.xb))
+
+@patch
+def _backward(self: Learner):
+    "Add this batch's part to the gradient."
+    whole = self.accumulate == self.world == 1
+    self.scaler.scale(self.loss if whole else self.loss * self._share()).backward()
 
 @patch
 def _step(self: Learner):
@@ -795,6 +799,7 @@ def _step(self: Learner):
     if self.scaler.is_enabled(): self.scaler.unscale_(self.optimizer)
     self._emit("before_step")
     scaled_step(self.scaler, self.optimizer)
+    self._moved = True
     self.optimizer.zero_grad(set_to_none=True)
     self._emit("after_step")
 
@@ -802,6 +807,7 @@ def _step(self: Learner):
 @patch
 def _record(self: Learner):
     "Note this batch without waiting for the device, then move a schedule that goes by batches."
+    self._moved = False
     group, steps, sums = _fastest(self.optimizer), self.history._steps, self._sums
     labels, stepped = self.yb if self.yb.ndim == 1 else self.yb.argmax(1), self._step_is_due()
     sums["loss"].append(self.loss.detach())
@@ -1091,12 +1097,13 @@ def _score_at_early_end(self: Learner):
 @patch
 def _release(self: Learner):
     "Let go of the last batch, its graph and its gradients; a step that was torn begins anew."
+    if self._moved: self._record()  # whatever failed after the step: the weights have made it
     if self._in_step:
         _forget_batches(self, min(self.batch % self.accumulate, len(self._sums["n"])))
         self._renew_scaler()
     self._elapsed, self._started = self._seconds_in_epoch(), None
     self.xb = self.yb = self.logits = self.loss = None
-    self.optimizer.zero_grad(set_to_none=True)
+    self.model.zero_grad(set_to_none=True)
 
 @patch
 def _renew_scaler(self: Learner):
@@ -1125,16 +1132,23 @@ def _too_large(learner, error):
                     f"{learner.device}; allowed: what fits. {do}")
 
 # %% ../nbs/06_train.ipynb #395016c6
-def _not_scalar(loss):
-    "The error for a loss of many numbers; else None."
-    if not isinstance(loss, torch.Tensor) or loss.numel() == 1: return None
-    return refuse("loss", f"one of shape {list(loss.shape)}", "a scalar", "Average over the batch.")
+def _scalar(loss):
+    "A loss of one number as a scalar; any other is refused."
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1: return loss.reshape(())
+    got = f"one that returns a {type(loss).__name__}"
+    if isinstance(loss, torch.Tensor): got = f"one of shape {list(loss.shape)}"
+    raise refuse("loss", got, "a scalar tensor", "Average over the batch, and return that alone.")
 
 # %% ../nbs/06_train.ipynb #a15b86d7
 def _explain(learner, error):
-    "The error to raise for `error`: the same, or one that says what to do."
-    text = str(error)
-    if out_of_memory(error): return _too_large(learner, error)
+    "The error to raise for `error`: the same, or one that says what to do and where it came from."
+    if out_of_memory(error): return _too_large(learner, error)  # its cause would hold the memory
+    told = None if isinstance(error, EvaError) else _translated(learner, str(error))
+    if told: told.__cause__ = error
+    return told or error
+
+def _translated(learner, text):
+    "The error that says what to do, for what PyTorch said; else None."
     if "does not have a deterministic implementation" in text:
         return refuse("deterministic", text.split()[0], "operations with a repeatable result",
                       "Replace it, or use deterministic=False.")
@@ -1145,7 +1159,7 @@ def _explain(learner, error):
         return refuse("model", "one that reshapes by `view`, which batches in channels_last do "
                       "not allow", "`reshape` or `flatten` in its place",
                       "Or use make_loaders(…, channels_last=False).")
-    return _misfit(learner.model, text) or _not_scalar(getattr(learner, "loss", None)) or error
+    return _misfit(learner.model, text)
 
 # %% ../nbs/06_train.ipynb #ca975868
 @patch
@@ -1195,9 +1209,7 @@ def lr_find(
     mine = dict(precision=self.precision.name, accumulate=self.accumulate) | options
     loss = lambda out, yb: self.loss_func(self._logits(out), yb)
     try: return _lr_find(self.model, loss, optimizer, self.loaders.train, **mine)
-    except Exception as error:
-        if (explained := _explain(self, error)) is error: raise
-        raise explained from error
+    except Exception as error: raise _explain(self, error)
 
 # %% ../nbs/06_train.ipynb #559d8675
 def _place(name, path, folder=False):
@@ -1457,22 +1469,20 @@ def write_checkpoint(
 ) -> None:
     "Write a checkpoint atomically; the one that was there becomes <name>.prev.ckpt."
     path, buffer = Path(path), io.BytesIO()
-    _check_readable({k: state.get(k) for k in ("rows", "callbacks", "data")})
     torch.save(state, buffer)
+    _check_readable(buffer)
     with atomic_write(path, "wb") as f:
         f.write(buffer.getbuffer())
         f.flush(), os.fsync(f.fileno())
         if path.exists(): _keep_previous(path)
 
-def _check_readable(parts):
+def _check_readable(buffer):
     "Refuse what could be written but not read back: rather now than after a crash."
-    buffer = io.BytesIO()
-    torch.save(parts, buffer)
     buffer.seek(0)
     try: torch.load(buffer, map_location="meta", weights_only=True)
     except Exception as error:
         raise refuse("checkpoint", f"a state that cannot be read back ({_reason(error)})",
-                     "plain values and tensors", "Look at what the callbacks keep.") from None
+                     "plain values and tensors", "Look at what callbacks and optimizer keep.") from None
 
 def _reason(error):
     "What torch says of a file that it does not read, without its advice."
@@ -1741,6 +1751,9 @@ class TimeBudget(Callback):
         self.used, self._last = self.used + now - self._last, now
         self._stop_if_due(learner)
 
+    def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
+        self.after_batch(learner)  # scoring counts, too
+
     def _stop_if_due(self, learner):
         if self.used > 60 * self.minutes:
             learner.stop(f"the budget of {self.minutes:g} minutes is used up")
@@ -1776,7 +1789,8 @@ class GradClip(Callback):
         self._seen = []
 
     def before_step(self, learner: "Learner") -> None:  # the Learner that trains
-        self._seen.append(nn.utils.clip_grad_norm_(learner.model.parameters(), self.norm))
+        trained = [p for group in learner.optimizer.param_groups for p in group["params"]]
+        self._seen.append(nn.utils.clip_grad_norm_(trained, self.norm))
 
     @property
     def norms(self) -> np.ndarray:  # float [number of steps of this process]
