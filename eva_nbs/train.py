@@ -356,7 +356,7 @@ class StopOnNaN(Callback):
 # %% ../nbs/06_train.ipynb #6c4abf52
 def _all_weights(learner):
     "Weights and buffers of the net, and of the average of it that is scored, if there is one."
-    nets = dict.fromkeys([learner.model, learner.scored_model])  # mostly the same one
+    nets = [learner.model, *([learner.average.module] if learner.average else [])]
     return [v for net in nets for v in net.state_dict().values()]
 
 @patch
@@ -493,7 +493,8 @@ class Learner:
         _check_options(score_test, compile, seed)
         self.device = torch.device(loaders.train.device)
         layout = torch.channels_last if loaders.train.channels_last else torch.contiguous_format
-        self.model = self.net = self.scored_model = model.to(self.device, memory_format=layout)
+        self.model = self.net = model.to(self.device, memory_format=layout)
+        self.average = None  # of the weights, a torch AveragedModel: see `EMA`
         self.loaders, self.schedule, self.seed = loaders, schedule, int(seed)
         self.loss_func = loss or cross_entropy
         self.precision = pick_precision(precision, self.device)
@@ -510,6 +511,12 @@ class Learner:
         self._made = _as_made(self.optimizer, self.callbacks)
         for callback in self.callbacks: callback.attach(self)
         for callback in self.callbacks: callback._taken = _has_state(callback)
+
+    @property
+    def scored_model(self) -> nn.Module:  # what `evaluate`, `predict` and `save` use
+        "The average of the weights from its first step on; else the model."
+        averaged = self.average is not None and bool(self.average.n_averaged)
+        return self.average.module if averaged else self.model
 
     def _not_begun(self):
         "Where a training stands before its first batch."
@@ -1432,10 +1439,8 @@ def load_state_dict(
     if state["schedule"]: self._load_schedule(state)
     if _same_loss(self, state): self.loss_func.load_state_dict(state["loss_state"])
     with _tensors_stay(self.optimizer): self.optimizer.load_state_dict(state["optimizer"])
-    self.model.load_state_dict(state["model"])
+    for model in (self.model, self.scored_model): model.load_state_dict(state["model"])
     if state["scaler"]: self.scaler.load_state_dict(state["scaler"])  # {}: it ran without one
-    if self.scored_model.state_dict().keys() == state["model"].keys():
-        self.scored_model.load_state_dict(state["model"])  # where an average that is new begins
     self._load_callbacks(state["callbacks"])
     _warn_of_changes(self, state)
     self._made["optimizer"] = state.get("made", self._made)["optimizer"]  # these are its options
@@ -1903,7 +1908,7 @@ class EMA(Callback):
 
     def attach(self, learner: "Learner") -> None:  # the Learner that is being made
         self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
-        learner.scored_model = self._average.module
+        learner.average = self._average
 
     def _mix(self, average, new, on_device):
         n = int(self._average.n_averaged)  # lies on the CPU, so that nobody waits for it
