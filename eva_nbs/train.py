@@ -602,13 +602,13 @@ def _has_state(callback):
     return bool(callback.state) or type(callback).state_dict is not Callback.state_dict
 
 def _as_made(optimizer, callbacks):
-    "What a resumed run must find again: the optimizer's options by group, and callbacks."
+    "What a resumed run must find again: the optimizer, its options by group, and callbacks."
     how = ("params", "fused", "foreach", "capturable")  # it computes the same in another way
     plain = lambda v: float(v) if torch.is_tensor(v) else v
-    kind = dict(kind=type(optimizer).__name__)
-    groups = [kind | {k: plain(v) for k, v in group.items() if k not in how}
+    groups = [{k: plain(v) for k, v in group.items() if k not in how}
               for group in optimizer.param_groups]
-    return dict(optimizer=groups, callbacks=[c._as_text() for c in callbacks if not c.main_only])
+    return dict(kind=type(optimizer).__name__, optimizer=groups,
+                callbacks=[c._as_text() for c in callbacks if not c.main_only])
 
 # %% ../nbs/06_train.ipynb #b0a9500f
 def _flip(x): return x.flip(3)
@@ -1483,7 +1483,8 @@ def _check_state(learner, state):
     if odd:
         raise refuse("checkpoint", f"a run on other data or in other steps: {odd}",
                      f"{ {k: own.get(k) for k in odd} }", "Make the loaders as before.")
-    if not _fits(learner.optimizer, state["optimizer"]["param_groups"]):
+    same_kind = state.get("made", learner._made)["kind"] == learner._made["kind"]
+    if not (same_kind and _fits(learner.optimizer, state["optimizer"]["param_groups"])):
         raise refuse("checkpoint", "the state of another optimizer",
                      f"that of {type(learner.optimizer).__name__} with these parameters",
                      "Make the optimizer as before.")
