@@ -450,6 +450,8 @@ def loader_kept(
     "Whatever is drawn from the loader inside, it is where it was afterwards."
     kept = [(attributes, dict(attributes)) for attributes in _attributes(loader)]
     states = [(g, g.get_state()) for g in _own_generators(loader)]
+    for attributes, _ in kept:
+        attributes |= {k: None for k in ("_pool", "_iterator") if k in attributes}
     try: yield loader
     finally:
         for generator, state in states: generator.set_state(state)
@@ -520,7 +522,7 @@ class _Step:
 def evaluate_curve(
     model: torch.nn.Module,  # put back into its modes afterwards
     loss_func: Callable,  # (outputs, targets) -> scalar tensor
-    loader: Iterable,  # yields (inputs, int64 targets)
+    loader: Iterable,  # yields (inputs, targets): int64 [B], or float [B, C] of mixed labels
     error: bool = False,  # whether the share of wrong answers is wanted in place of the loss
     precision: Precision | None = None,  # None: float32
 ) -> torch.Tensor:  # float32 scalar on the model's device
@@ -530,7 +532,8 @@ def evaluate_curve(
     with eval_mode(model), precision.autocast():
         for xb, yb in (_pair(batch, device) for batch in loader):
             out = model(xb)
-            mean = (out.argmax(1) != yb).float().mean() if error else loss_func(out, yb)
+            labels = yb if yb.ndim == 1 else yb.argmax(1)
+            mean = (out.argmax(1) != labels).float().mean() if error else loss_func(out, yb)
             total, n = total + mean.float() * len(xb), n + len(xb)
     if n == 0: raise refuse("valid_loader", "no batches", "at least one batch")
     return total / n
@@ -596,10 +599,11 @@ def _flag_kept(optimizer, name: str = "_opt_called"):
         else: vars(optimizer).pop(name, None)
 
 @contextmanager
-def _all_kept(model, optimizer, scaler, loaders, device):
+def _all_kept(model, loss_func, optimizer, scaler, loaders, device):
     "Inside, a net can be trained; afterwards nothing of it is left."
-    with unchanged(model, optimizer, scaler), loader_kept(loaders[0]), loader_kept(loaders[1]), \
-         _flag_kept(optimizer), memory_kept(device), torch.enable_grad(), \
+    own = loss_func if isinstance(loss_func, torch.nn.Module) else None  # it may learn, too
+    with unchanged(model, own, optimizer, scaler), loader_kept(loaders[0]), \
+         loader_kept(loaders[1]), _flag_kept(optimizer), memory_kept(device), torch.enable_grad(), \
          fits_memory("a batch", "Use a smaller batch_size."): yield
 
 # %% ../nbs/05_lr_finder.ipynb #74fb181e
@@ -617,8 +621,9 @@ def _check_kinds(model, loss_func, optimizer, loader):
     for what, received, good, allowed, do in rows:
         if not good: raise refuse(what, received, allowed, do)
 
-def _check_options(accumulate, sweeps, precision, seed):
+def _check_options(accumulate, sweeps, precision, seed, sigma):
     "Refuse numbers and names that do not exist."
+    if sigma is not None: check_number("sigma", sigma, low=0)
     check_number("accumulate", accumulate, low=1, integer=True)
     whole = isinstance(sweeps, (int, np.integer)) and not isinstance(sweeps, bool) and sweeps >= 1
     if not whole and sweeps != "auto":
@@ -719,7 +724,7 @@ def lr_find(
     Source: L. Smith, "Cyclical learning rates for training neural networks" (arXiv:1506.01186).
     Raises `EvaError` for bad arguments, an empty loader or a frozen net; nothing changes then."""
     _check_kinds(model, loss_func, optimizer, loader), _check_parts(model, optimizer)
-    _check_options(accumulate, sweeps, precision, seed), _check_valid(valid_loader, metric)
+    _check_options(accumulate, sweeps, precision, seed, sigma), _check_valid(valid_loader, metric)
     lrs = sweep_rates(lr_start, lr_end, _count_steps(steps, epochs, loader, accumulate), mode)
     device = next(model.parameters()).device
     precision = pick_precision(precision, device) if isinstance(precision, str) else precision
@@ -727,7 +732,7 @@ def lr_find(
     validate = None if valid_loader is None else lambda: evaluate_curve(
         model, loss_func, valid_loader, metric == "error", precision)
     def _once(k, bar):
-        with _all_kept(model, optimizer, scaler, (loader, valid_loader), device):
+        with _all_kept(model, loss_func, optimizer, scaler, (loader, valid_loader), device):
             _begin_sweep(k, seed, model, loader)
             step = _Step(model, loss_func, optimizer, _endless(loader, device, 1000 * k),
                          precision, scaler, accumulate, validate)

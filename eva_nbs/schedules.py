@@ -377,11 +377,13 @@ def _build_cosine(optimizer, steps, epochs, lr_min, lr):
     _start_at(optimizer, lr)
     first, end = _first_rate(optimizer), epochs * steps
     if lr_min > first: raise refuse("lr_min", lr_min, f"at most the first rate, {first:g}")
+    return LambdaLR(optimizer, partial(_half_cosine, optimizer, lr_min, end))
 
-    def _share(t):
-        low = lr_min / (_first_rate(optimizer) or 1)  # asked anew: a checkpoint may have changed it
-        return low + (1 - low) * (1 + math.cos(math.pi * min(t / end, 1))) / 2
-    return LambdaLR(optimizer, _share)
+
+def _half_cosine(optimizer, lr_min, end, t):
+    "The share of the first rate at step `t`; a function of the module, so that it can be pickled."
+    low = lr_min / (_first_rate(optimizer) or 1)  # asked anew: a checkpoint may have changed it
+    return low + (1 - low) * (1 + math.cos(math.pi * min(t / end, 1))) / 2
 
 
 def _first_rate(optimizer):

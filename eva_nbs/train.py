@@ -206,8 +206,12 @@ class Callback:
         self,
         state: dict,  # what `state_dict` returned
     ) -> None:
-        "Go on from `state`."
-        for k in self.state: setattr(self, k, state[k])
+        "Go on from `state`; what an older one does not hold begins anew."
+        for k in self.state: setattr(self, k, state.get(k, getattr(self, k)))
+
+    def _as_text(self):
+        "What it is and how it was set, without addresses in memory."
+        return re.sub(r" at 0x\w+", "", repr(self))
 
     def __repr__(self):
         hidden = lambda k: k.startswith("_") or k in self.state
@@ -234,12 +238,13 @@ def epoch_line(
     "What there is to say about an epoch."
     parts = [f"epoch {row['epoch']}/{until}", f"loss {row['train_loss']:.3f}",
              f"acc {100 * row['train_accuracy']:.2f}"]
-    for p in ("valid", "test"):
-        if f"{p}_loss" not in row: continue
-        parts += [f"{p} loss {row[f'{p}_loss']:.3f}",
-                  f"{p} acc {row[f'{p}_correct']}/{row[f'{p}_n']} "
-                  f"({100 * row[f'{p}_accuracy']:.2f}%)"]
+    parts += [_scored(row, p) for p in ("valid", "test") if f"{p}_loss" in row]
     return "  ".join([*parts, f"lr {row['lr']:.3g}", f"{row['seconds']:.1f} s"])
+
+def _scored(row, part):
+    "What a part was scored with."
+    loss, accuracy, correct, n = (row[f"{part}_{k}"] for k in ("loss", "accuracy", "correct", "n"))
+    return f"{part} loss {loss:.3f}  {part} acc {correct}/{n} ({100 * accuracy:.2f}%)"
 
 # %% ../nbs/06_train.ipynb #c7c3cf67
 class Progress(Callback):
@@ -273,6 +278,7 @@ class Progress(Callback):
         where = f"after epoch {learner.epoch}"
         if learner.batch: where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}"
         print(f"stopped {where}: {learner.stopping}", flush=True)
+        if learner._late: print(_scored(learner._late, "test"), flush=True)
 
     def _close(self):
         if self._bar is not None: self._bar.close()
@@ -350,7 +356,7 @@ class StopOnNaN(Callback):
 # %% ../nbs/06_train.ipynb #6c4abf52
 def _all_weights(learner):
     "Weights and buffers of the net, and of the average of it that is scored, if there is one."
-    nets = dict.fromkeys([learner.model, learner.scored_model])  # mostly the same one
+    nets = [learner.model, *([learner.average.module] if learner.average else [])]
     return [v for net in nets for v in net.state_dict().values()]
 
 @patch
@@ -487,7 +493,8 @@ class Learner:
         _check_options(score_test, compile, seed)
         self.device = torch.device(loaders.train.device)
         layout = torch.channels_last if loaders.train.channels_last else torch.contiguous_format
-        self.model = self.net = self.scored_model = model.to(self.device, memory_format=layout)
+        self.model = self.net = model.to(self.device, memory_format=layout)
+        self.average = None  # of the weights, a torch AveragedModel: see `EMA`
         self.loaders, self.schedule, self.seed = loaders, schedule, int(seed)
         self.loss_func = loss or cross_entropy
         self.precision = pick_precision(precision, self.device)
@@ -501,14 +508,21 @@ class Learner:
         alone = not dist.is_initialized()
         self.rank, self.world = (0, 1) if alone else (dist.get_rank(), dist.get_world_size())
         self.callbacks = sorted([*_missing_defaults(callbacks), *callbacks], key=lambda c: c.order)
+        self._made = _as_made(self.optimizer, self.callbacks)
         for callback in self.callbacks: callback.attach(self)
         for callback in self.callbacks: callback._taken = _has_state(callback)
 
+    @property
+    def scored_model(self) -> nn.Module:  # what `evaluate`, `predict` and `save` use
+        "The average of the weights from its first step on; else the model."
+        averaged = self.average is not None and bool(self.average.n_averaged)
+        return self.average.module if averaged else self.model
+
     def _not_begun(self):
         "Where a training stands before its first batch."
-        self.history, self.scheduler, self._built_from = History(), None, None
+        self.history, self.scheduler, self._built_from, self._begun = History(), None, None, 0
         self.epoch = self.batch = self.until = 0
-        self.interrupted, self.stopping, self._in_step = False, "", False
+        self.interrupted, self.stopping, self._in_step, self._moved = False, "", False, False
         self._sums, self._settled = _no_sums(), 0
         self._elapsed, self._started, self._hooks = 0.0, None, {}
 
@@ -586,6 +600,15 @@ def _missing_defaults(callbacks):
 def _has_state(callback):
     "Whether it keeps something from one batch to the next that a checkpoint would hold."
     return bool(callback.state) or type(callback).state_dict is not Callback.state_dict
+
+def _as_made(optimizer, callbacks):
+    "What a resumed run must find again: the optimizer, its options by group, and callbacks."
+    how = ("params", "fused", "foreach", "capturable")  # it computes the same in another way
+    plain = lambda v: float(v) if torch.is_tensor(v) else v
+    groups = [{k: plain(v) for k, v in group.items() if k not in how}
+              for group in optimizer.param_groups]
+    return dict(kind=type(optimizer).__name__, optimizer=groups,
+                callbacks=[c._as_text() for c in callbacks if not c.main_only])
 
 # %% ../nbs/06_train.ipynb #b0a9500f
 def _flip(x): return x.flip(3)
@@ -742,8 +765,8 @@ def _train(self: Learner):
         for self.xb, self.yb in self._batches():
             self._in_step = True
             self._emit("before_batch")
-            with self.precision.autocast(): self.logits = self._logits(self.net(self.xb))
-            self.loss = self.loss_func(self.logits, self.yb)
+            self.logits = self._forward()
+            self.loss = _scalar(self.loss_func(self.logits, self.yb))
             self._emit("after_loss")
             self._backward()
             if self._step_is_due(): self._step()
@@ -782,12 +805,23 @@ def _step_is_due(self: Learner):
     return (self.batch + 1) % self.accumulate == 0 or self.batch + 1 == len(self.loaders.train)
 
 @patch
-def _backward(self: Learner):
-    "Add this batch's part to the gradient; processes exchange theirs only when a step is due."
-    whole = self.accumulate == self.world == 1
-    loss = self.scaler.scale(self.loss if whole else self.loss * self._share())
+def _forward(self: Learner):
+    "The logits. Processes exchange gradients only when a step is due, which must be known here."
     if self.world > 1: self.net.require_backward_grad_sync = self._step_is_due()
-    loss.backward()
+    with self.precision.autocast(): logits = self._logits(self.net(self.xb))
+    self.yb = _as_wide(self.yb, logits)
+    return logits
+
+def _as_wide(labels, logits):
+    "Rows of labels with a zero for each column that the logits have beyond the classes."
+    if labels.ndim == 1 or labels.shape[1] == logits.shape[1]: return labels
+    return F.pad(labels, (0, logits.shape[1] - labels.shape[1]))
+
+@patch
+def _backward(self: Learner):
+    "Add this batch's part to the gradient."
+    whole = self.accumulate == self.world == 1
+    self.scaler.scale(self.loss if whole else self.loss * self._share()).backward()
 
 @patch
 def _step(self: Learner):
@@ -795,6 +829,7 @@ def _step(self: Learner):
     if self.scaler.is_enabled(): self.scaler.unscale_(self.optimizer)
     self._emit("before_step")
     scaled_step(self.scaler, self.optimizer)
+    self._moved = True
     self.optimizer.zero_grad(set_to_none=True)
     self._emit("after_step")
 
@@ -802,6 +837,7 @@ def _step(self: Learner):
 @patch
 def _record(self: Learner):
     "Note this batch without waiting for the device, then move a schedule that goes by batches."
+    self._moved = False
     group, steps, sums = _fastest(self.optimizer), self.history._steps, self._sums
     labels, stepped = self.yb if self.yb.ndim == 1 else self.yb.argmax(1), self._step_is_due()
     sums["loss"].append(self.loss.detach())
@@ -943,7 +979,7 @@ def _plan(self: Learner, epochs, until):
     if until is not None and until < self.epoch:
         raise refuse("until", until, f"{self.epoch} or more: so many epochs are trained already")
     self.until = int(until or (self.epoch + epochs if epochs else self.until))
-    self.interrupted, self.stopping, self._in_step = False, "", False
+    self.interrupted, self.stopping, self._in_step, self._late = False, "", False, {}
 
 # %% ../nbs/06_train.ipynb #53a47c21
 @patch
@@ -1000,11 +1036,11 @@ def _build_schedule(self: Learner):
     "Make the scheduler on the first fit; refuse another schedule after that."
     if self.scheduler is not None: return self._check_schedule()
     if self.schedule is None:
-        peak, epochs = float(_fastest(self.optimizer)["lr"]), self.until
+        peak, epochs = float(_fastest(self.optimizer)["lr"]), max(self.until - self.epoch, 1)
         self.schedule = one_cycle(peak, epochs=epochs, peak_epoch=epochs / 4)
     steps = -(-len(self.loaders.train) // self.accumulate)
     with _tensors_stay(self.optimizer): self.scheduler = self.schedule(self.optimizer, steps)
-    self._built_from = self.schedule
+    self._built_from, self._begun = self.schedule, self.epoch
 
 @patch
 def _check_schedule(self: Learner):
@@ -1018,9 +1054,10 @@ def _check_schedule(self: Learner):
 @patch
 def _warn_of_end(self: Learner):
     "Say so where training goes on behind the end of a schedule that ends."
-    end, last = self.schedule.epochs, self.schedule.options.get("then", self.schedule)
-    if self.rank or last.name not in ("one_cycle", "cosine") or self.until <= end: return
-    name = last.name.replace("_", " ")
+    last = self.schedule.options.get("then", self.schedule)
+    if self.rank or last.name not in ("one_cycle", "cosine"): return
+    end, name = self._begun + self.schedule.epochs, last.name.replace("_", " ")
+    if self.until <= end: return
     warnings.warn(f"schedule: the {name} ends after epoch {end}; training up to {self.until} "
                   "goes on at its last rate. For a new cycle make a new Learner around the model.",
                   stacklevel=4)
@@ -1084,19 +1121,21 @@ def _score_at_early_end(self: Learner):
     "Score the test set after all, where a callback ended training between two epochs."
     if self.batch or self.interrupted or not self.stopping or not self.history: return
     if "test_loss" in self.history[-1]: return
-    if self.loaders.test is not None:
-        self.history[-1] |= {f"test_{k}": v for k, v in self.evaluate("test").items()}
+    if self.loaders.test is None: return
+    self._late = {f"test_{k}": v for k, v in self.evaluate("test").items()}
+    self.history[-1] |= self._late
 
 # %% ../nbs/06_train.ipynb #fb405e3e
 @patch
 def _release(self: Learner):
     "Let go of the last batch, its graph and its gradients; a step that was torn begins anew."
+    if self._moved: self._record()  # whatever failed after the step: the weights have made it
     if self._in_step:
         _forget_batches(self, min(self.batch % self.accumulate, len(self._sums["n"])))
         self._renew_scaler()
     self._elapsed, self._started = self._seconds_in_epoch(), None
     self.xb = self.yb = self.logits = self.loss = None
-    self.optimizer.zero_grad(set_to_none=True)
+    self.model.zero_grad(set_to_none=True)
 
 @patch
 def _renew_scaler(self: Learner):
@@ -1125,16 +1164,23 @@ def _too_large(learner, error):
                     f"{learner.device}; allowed: what fits. {do}")
 
 # %% ../nbs/06_train.ipynb #395016c6
-def _not_scalar(loss):
-    "The error for a loss of many numbers; else None."
-    if not isinstance(loss, torch.Tensor) or loss.numel() == 1: return None
-    return refuse("loss", f"one of shape {list(loss.shape)}", "a scalar", "Average over the batch.")
+def _scalar(loss):
+    "A loss of one number as a scalar; any other is refused."
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1: return loss.reshape(())
+    got = f"one that returns a {type(loss).__name__}"
+    if isinstance(loss, torch.Tensor): got = f"one of shape {list(loss.shape)}"
+    raise refuse("loss", got, "a scalar tensor", "Average over the batch, and return that alone.")
 
 # %% ../nbs/06_train.ipynb #a15b86d7
 def _explain(learner, error):
-    "The error to raise for `error`: the same, or one that says what to do."
-    text = str(error)
-    if out_of_memory(error): return _too_large(learner, error)
+    "The error to raise for `error`: the same, or one that says what to do and where it came from."
+    if out_of_memory(error): return _too_large(learner, error)  # its cause would hold the memory
+    told = None if isinstance(error, EvaError) else _translated(learner, str(error))
+    if told: told.__cause__ = error
+    return told or error
+
+def _translated(learner, text):
+    "The error that says what to do, for what PyTorch said; else None."
     if "does not have a deterministic implementation" in text:
         return refuse("deterministic", text.split()[0], "operations with a repeatable result",
                       "Replace it, or use deterministic=False.")
@@ -1145,7 +1191,7 @@ def _explain(learner, error):
         return refuse("model", "one that reshapes by `view`, which batches in channels_last do "
                       "not allow", "`reshape` or `flatten` in its place",
                       "Or use make_loaders(…, channels_last=False).")
-    return _misfit(learner.model, text) or _not_scalar(getattr(learner, "loss", None)) or error
+    return _misfit(learner.model, text)
 
 # %% ../nbs/06_train.ipynb #ca975868
 @patch
@@ -1184,6 +1230,16 @@ def summary(self: Learner) -> Summary:  # what `eva_nbs.models.summary` returns
     "Layers, shapes and parameters for images of the loaders' size."
     return _summary(self.model, (3, *self.loaders.train.data.size))
 
+class _OnLogits(nn.Module):
+    "The learner's loss, of logits that have been looked at; a module, so that its state is seen."
+    def __init__(self, learner):
+        super().__init__()
+        self.looked_at, self.loss = learner._logits, learner.loss_func
+
+    def forward(self, out, labels):  # what the net put out; int64 [B] or float [B, C]
+        logits = self.looked_at(out)
+        return self.loss(logits, _as_wide(labels, logits))
+
 @patch
 def lr_find(
     self: Learner,
@@ -1193,11 +1249,8 @@ def lr_find(
     What other callbacks do to the gradient (`L1`, `GradClip`) is no part of it."""
     optimizer = self.make_optimizer(self.model.parameters())
     mine = dict(precision=self.precision.name, accumulate=self.accumulate) | options
-    loss = lambda out, yb: self.loss_func(self._logits(out), yb)
-    try: return _lr_find(self.model, loss, optimizer, self.loaders.train, **mine)
-    except Exception as error:
-        if (explained := _explain(self, error)) is error: raise
-        raise explained from error
+    try: return _lr_find(self.model, _OnLogits(self), optimizer, self.loaders.train, **mine)
+    except Exception as error: raise _explain(self, error)
 
 # %% ../nbs/06_train.ipynb #559d8675
 def _place(name, path, folder=False):
@@ -1288,7 +1341,8 @@ def state_dict(self: Learner) -> dict:  # plain values and tensors only
     return _plain(dict(
                 format=1, epoch=self.epoch, batch=self.batch, until=self.until, seed=self.seed,
                 elapsed=self._seconds_in_epoch(), precision=self.precision.name,
-                loss=_loss_as_text(self.loss_func), model=self.model.state_dict(),
+                loss=_loss_as_text(self.loss_func), loss_state=_state_of(self.loss_func),
+                made=self._made, begun=self._begun, model=self.model.state_dict(),
                 optimizer=self.optimizer.state_dict(), scaler=self.scaler.state_dict(),
                 schedule=self.schedule and self.schedule.to_dict(),
                 scheduler=self.scheduler and _plain_state(self.scheduler),
@@ -1340,12 +1394,17 @@ def _loss_as_text(loss):
     "What tells most losses apart: a function's name; settings of a partial and of a torch loss."
     if hasattr(loss, "__qualname__"): return loss.__qualname__
     if isinstance(loss, partial): return _loss_as_text(loss.func) + _settings(loss.keywords)
-    torch_loss = type(loss).__module__ == "torch.nn.modules.loss"
-    return type(loss).__name__ + _settings(vars(loss) if torch_loss else {})
+    if type(loss).__module__ != "torch.nn.modules.loss": return type(loss).__name__ + "()"
+    weights = {k: v.tolist() for k, v in loss.state_dict().items()}
+    return type(loss).__name__ + _settings(vars(loss) | weights)
+
+def _state_of(loss):
+    "What a loss that is a module keeps in parameters and buffers; of a function nothing."
+    return loss.state_dict() if isinstance(loss, nn.Module) else {}
 
 def _settings(values):
-    "Numbers and words among an object's attributes."
-    plain = {k: v for k, v in values.items() if isinstance(v, (str, int, float))
+    "Numbers and words among an object's attributes, and lists of them."
+    plain = {k: v for k, v in values.items() if isinstance(v, (str, int, float, list))
              and not k.startswith("_") and k != "training"}
     return f"({', '.join(f'{k}={v!r}' for k, v in plain.items())})"
 
@@ -1378,13 +1437,13 @@ def load_state_dict(
     self.history = History(state["rows"], state["steps"])
     self.scheduler = None
     if state["schedule"]: self._load_schedule(state)
+    if _same_loss(self, state): self.loss_func.load_state_dict(state["loss_state"])
     with _tensors_stay(self.optimizer): self.optimizer.load_state_dict(state["optimizer"])
-    self.model.load_state_dict(state["model"])
+    for model in (self.model, self.scored_model): model.load_state_dict(state["model"])
     if state["scaler"]: self.scaler.load_state_dict(state["scaler"])  # {}: it ran without one
-    if self.scored_model.state_dict().keys() == state["model"].keys():
-        self.scored_model.load_state_dict(state["model"])  # where an average that is new begins
     self._load_callbacks(state["callbacks"])
     _warn_of_changes(self, state)
+    self._made["optimizer"] = state.get("made", self._made)["optimizer"]  # these are its options
     self._load_generators([state["rng"], *state.get("others", ())])
 
 # %% ../nbs/06_train.ipynb #7ef64a6f
@@ -1394,6 +1453,7 @@ def _load_schedule(self: Learner, state):
     if self.schedule is None: self.schedule = Schedule.from_dict(state["schedule"])
     if state["scheduler"] is None: return  # a learner that has not trained yet
     self._build_schedule()
+    self._begun = state.get("begun", 0)
     self.scheduler.load_state_dict(state["scheduler"])
 
 @patch
@@ -1403,9 +1463,6 @@ def _load_callbacks(self: Learner, saved):
     for name, state in saved:
         found = next((c for c in mine if type(c).__name__ == name), None)
         if found: mine.remove(found), found.load_state_dict(state)
-        elif state:
-            warnings.warn(f"resume: the run had a {name}; this learner has none.",
-                          stacklevel=4)
 
 @patch
 def _load_generators(self: Learner, states):
@@ -1419,12 +1476,15 @@ def _check_state(learner, state):
     if not _is_state(state):
         raise refuse("checkpoint", type(state).__name__, "what state_dict returned")
     check_weights("checkpoint", state["model"], learner.model.state_dict())
+    if _same_loss(learner, state):
+        check_weights("checkpoint", state["loss_state"], _state_of(learner.loss_func))
     own = _data_dict(learner)
     odd = {k: v for k, v in state["data"].items() if v != own.get(k)}
     if odd:
         raise refuse("checkpoint", f"a run on other data or in other steps: {odd}",
                      f"{ {k: own.get(k) for k in odd} }", "Make the loaders as before.")
-    if not _fits(learner.optimizer, state["optimizer"]["param_groups"]):
+    same_kind = state.get("made", learner._made)["kind"] == learner._made["kind"]
+    if not (same_kind and _fits(learner.optimizer, state["optimizer"]["param_groups"])):
         raise refuse("checkpoint", "the state of another optimizer",
                      f"that of {type(learner.optimizer).__name__} with these parameters",
                      "Make the optimizer as before.")
@@ -1434,6 +1494,10 @@ def _check_state(learner, state):
                      "Make the schedule as before, or leave it out: the checkpoint has it.")
     if state["schedule"] and not mine: Schedule.from_dict(state["schedule"])
 
+def _same_loss(learner, state):
+    "Whether the run had this loss, and noted what it keeps; older checkpoints do not."
+    return bool(state.get("loss_state")) and state["loss"] == _loss_as_text(learner.loss_func)
+
 def _fits(optimizer, groups):
     "Whether saved parameter groups have the options and sizes of an optimizer's own."
     size = lambda groups: [len(g["params"]) for g in groups]
@@ -1442,13 +1506,24 @@ def _fits(optimizer, groups):
 
 # %% ../nbs/06_train.ipynb #3b6313e6
 def _warn_of_changes(learner, state):
-    "Say so where a run goes on with another precision or loss than it began with."
+    "Say so where a run goes on with other parts than it began with."
+    say = lambda text: warnings.warn(f"resume: {text}.", stacklevel=5)
     own = dict(precision=learner.precision.name, loss=_loss_as_text(learner.loss_func))
     for name, now in own.items():
         before = state.get(name)  # older checkpoints do not have their loss
-        if before not in (None, now):
-            warnings.warn(f"resume: the run had the {name} {before}; it goes on with {now}.",
-                          stacklevel=4)
+        if before not in (None, now): say(f"the run had the {name} {before}; it goes on with {now}")
+    before, now = state.get("made", learner._made), learner._made
+    had, has = _other_options(before["optimizer"], now["optimizer"])
+    if had: say(f"the run's optimizer was made with {had}; this one with {has}, and the run's stay")
+    gone, new = ([c for c in a["callbacks"] if c not in b["callbacks"]]
+                 for a, b in ((before, now), (now, before)))
+    if gone: say(f"the run had {', '.join(gone)}; this learner has {', '.join(new) or 'nothing'} "
+                 "in its place")
+
+def _other_options(before, now):
+    "Options that differ, as they were and as they are, in words; those that both know."
+    odd = [(k, b[k], n[k]) for b, n in zip(before, now) for k in b if k in n and b[k] != n[k]]
+    return [", ".join(dict.fromkeys(f"{o[0]}={o[k]}" for o in odd)) for k in (1, 2)]
 
 # %% ../nbs/06_train.ipynb #ceee70e1
 def write_checkpoint(
@@ -1457,22 +1532,21 @@ def write_checkpoint(
 ) -> None:
     "Write a checkpoint atomically; the one that was there becomes <name>.prev.ckpt."
     path, buffer = Path(path), io.BytesIO()
-    _check_readable({k: state.get(k) for k in ("rows", "callbacks", "data")})
     torch.save(state, buffer)
+    _check_readable(buffer)
     with atomic_write(path, "wb") as f:
         f.write(buffer.getbuffer())
         f.flush(), os.fsync(f.fileno())
         if path.exists(): _keep_previous(path)
 
-def _check_readable(parts):
+def _check_readable(buffer):
     "Refuse what could be written but not read back: rather now than after a crash."
-    buffer = io.BytesIO()
-    torch.save(parts, buffer)
     buffer.seek(0)
     try: torch.load(buffer, map_location="meta", weights_only=True)
     except Exception as error:
         raise refuse("checkpoint", f"a state that cannot be read back ({_reason(error)})",
-                     "plain values and tensors", "Look at what the callbacks keep.") from None
+                     "plain values and tensors", "Look at what callbacks and optimizer keep."
+                     ) from None
 
 def _reason(error):
     "What torch says of a file that it does not read, without its advice."
@@ -1538,6 +1612,8 @@ class _Writer(Callback):
     "A callback whose disk may be full, read-only or gone: it says so once, and tries again."
     _warned = False
 
+    def _as_text(self): return type(self).__name__  # a run may be written elsewhere
+
     def _try(self, write):
         "Whether `write` worked; training goes on in either case."
         try: write()
@@ -1553,7 +1629,7 @@ class _Writer(Callback):
 # %% ../nbs/06_train.ipynb #a4681221
 class Checkpoint(_Writer):
     "Keep last.ckpt (to go on from) and best.safetensors (to use) in a folder."
-    order, state = 90, ("best",)
+    order, state = 90, ("best",)  # and the figure that it is of
     _mine = _resumed = False  # whether the folder has a file of this run; whether it is to be seen
     _foreign = False  # whether files of another run are still to be moved aside
 
@@ -1575,6 +1651,12 @@ class Checkpoint(_Writer):
         self.every_epochs, self.every_steps = every_epochs, every_steps
         self.every_minutes = every_minutes
 
+    def attach(self, learner: "Learner") -> None:  # the Learner that is being made
+        places = [c.folder.absolute() for c in learner.callbacks if isinstance(c, Checkpoint)]
+        if places.count(self.folder.absolute()) > 1:
+            raise refuse("folder", f"{self.folder} in two Checkpoints", "a folder for each of them",
+                         "They would write the same files.")
+
     def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._saved_at, self._due = time.monotonic(), False
         if learner.rank: return
@@ -1592,8 +1674,10 @@ class Checkpoint(_Writer):
     def after_fit(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.stopping and not learner._in_step: self.save_last(learner)
 
+    def state_dict(self) -> dict: return super().state_dict() | dict(monitor=self.monitor)
+
     def load_state_dict(self, state: dict) -> None:  # what `state_dict` returned
-        super().load_state_dict(state)
+        super().load_state_dict(state if _same_monitor(self, state) else dict(best=None))
         self._mine = self._resumed = True
 
 # %% ../nbs/06_train.ipynb #a5db9522
@@ -1627,6 +1711,14 @@ def _better(value, best, threshold=0.0):
     "Whether a figure is lower than the best so far; one that is no number never is."
     return math.isfinite(value) and (
         best is None or not math.isfinite(best) or value < best - threshold)
+
+def _same_monitor(callback, state):
+    "Whether a saved best is of the figure that is watched now; it is said if not."
+    before, now = state.get("monitor", callback.monitor), callback.monitor  # older ones lack it
+    if before != now:
+        warnings.warn(f"resume: the {type(callback).__name__} watched {before}; now it watches "
+                      f"{now}, of which it knows no best yet.", stacklevel=6)
+    return before == now
 
 def _silent(learner):
     return any(isinstance(c, Progress) and c.show == "off" for c in learner.callbacks)
@@ -1692,7 +1784,7 @@ def _put(self: Checkpoint, write):
 # %% ../nbs/06_train.ipynb #59f2bb91
 class EarlyStop(Callback):
     "End training when a figure has not got better for some epochs."
-    state = ("best", "waited")
+    state = ("best", "waited")  # and the figure that they are of
 
     def __init__(
         self,
@@ -1705,6 +1797,12 @@ class EarlyStop(Callback):
         self.patience = check_number("patience", patience, 1, integer=True)
         self.threshold = check_number("threshold", threshold, 0)
         self.monitor, self.best, self.waited = monitor, None, 0
+
+    def state_dict(self) -> dict: return super().state_dict() | dict(monitor=self.monitor)
+
+    def load_state_dict(self, state: dict) -> None:  # what `state_dict` returned
+        same = _same_monitor(self, state)
+        super().load_state_dict(state if same else dict(best=None, waited=0))
 
     def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         _check_monitor("EarlyStop", self.monitor, learner.loaders)
@@ -1741,6 +1839,9 @@ class TimeBudget(Callback):
         self.used, self._last = self.used + now - self._last, now
         self._stop_if_due(learner)
 
+    def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
+        self.after_batch(learner)  # scoring counts, too
+
     def _stop_if_due(self, learner):
         if self.used > 60 * self.minutes:
             learner.stop(f"the budget of {self.minutes:g} minutes is used up")
@@ -1776,7 +1877,8 @@ class GradClip(Callback):
         self._seen = []
 
     def before_step(self, learner: "Learner") -> None:  # the Learner that trains
-        self._seen.append(nn.utils.clip_grad_norm_(learner.model.parameters(), self.norm))
+        trained = [p for group in learner.optimizer.param_groups for p in group["params"]]
+        self._seen.append(nn.utils.clip_grad_norm_(trained, self.norm))
 
     @property
     def norms(self) -> np.ndarray:  # float [number of steps of this process]
@@ -1807,7 +1909,7 @@ class EMA(Callback):
 
     def attach(self, learner: "Learner") -> None:  # the Learner that is being made
         self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
-        learner.scored_model = self._average.module
+        learner.average = self._average
 
     def _mix(self, average, new, on_device):
         n = int(self._average.n_averaged)  # lies on the CPU, so that nobody waits for it
@@ -1892,7 +1994,7 @@ class TensorBoard(_Writer):
 
     def _open(self):
         from torch.utils.tensorboard import SummaryWriter
-        self._writer = SummaryWriter(self.folder, purge_step=self._done or None)
+        self._writer = SummaryWriter(self.folder, purge_step=self._done)  # what lies behind is old
 
     def after_loss(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.epoch or learner.batch or not (self.images and self._writer): return
@@ -1903,7 +2005,7 @@ class TensorBoard(_Writer):
         if not self._try(lambda: self._write(learner)): self._writer = None
 
     def after_fit(self, learner: "Learner") -> None:  # the Learner that trains
-        if self._writer: self._try(self._writer.close)
+        if self._writer: self._try(lambda: self._end(learner))
 
 # %% ../nbs/06_train.ipynb #e112cec8
 @patch
@@ -1915,12 +2017,23 @@ def _write(self: TensorBoard, learner):
     for name, values in steps.items():
         for k in range(done, len(values)):
             self._writer.add_scalar(f"batch/{name}", values[k], k)
-    for name in (k for k in row if k.endswith(("_loss", "_accuracy", "_per_second"))):
-        self._writer.add_scalar(name.replace("_", "/", 1), row[name], last)
+    self._add(row, last)
     for name, p in learner.model.named_parameters() if self.histograms else ():
         self._writer.add_histogram(name, p.detach().float().cpu(), last)
     self._writer.flush()
     self._done = last + 1
+
+@patch
+def _add(self: TensorBoard, row, step):
+    "The figures of a row."
+    for name in (k for k in row if k.endswith(("_loss", "_accuracy", "_per_second"))):
+        self._writer.add_scalar(name.replace("_", "/", 1), row[name], step)
+
+@patch
+def _end(self: TensorBoard, learner):
+    "What was scored when training had ended early, and the end of the file."
+    self._add(learner._late, self._done - 1)
+    self._writer.close()
 
 # %% ../nbs/06_train.ipynb #e115028e
 class LivePlot(Callback):
@@ -1937,7 +2050,12 @@ class LivePlot(Callback):
         self._handle = None
 
     def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
-        if learner.epoch % self.every and learner.epoch < learner.until: return
+        if learner.epoch % self.every == 0 or learner.epoch == learner.until: self._draw(learner)
+
+    def after_fit(self, learner: "Learner") -> None:  # the Learner that trains
+        if learner.stopping and learner.history: self._draw(learner)  # it may show more now
+
+    def _draw(self, learner):
         if "ipykernel" not in sys.modules: return
         from IPython.display import display
         figure = learner.history.plot()[0].figure
