@@ -442,7 +442,7 @@ def show_mistakes(
     if not len(which): return _no_mistake(axes)
     texts = captions(preds, which)
     longest = max(len(line) for text in texts for line in text.split("\n"))
-    look = dict(ncols=ncols, scale=max(scale, 0.07 * longest), axes=axes)
+    look = dict(ncols=ncols, scale=max(scale, 0.078 * longest), axes=axes)
     return show_images(data.images[which], texts, **look)
 
 def _no_mistake(axes):
