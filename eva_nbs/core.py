@@ -55,7 +55,7 @@ def check_choice(
     if value in choices: return value
     close = difflib.get_close_matches(str(value), [str(c) for c in choices], 1, 0.5)
     hint = f"Did you mean {close[0]}?" if close else ""
-    raise refuse(name, value, ", ".join(map(str, choices)), hint)
+    raise refuse(name, value, ", ".join(map(str, choices)) or "none", hint)
 
 # %% ../nbs/00_core.ipynb #13552f38
 def check_number(
@@ -376,7 +376,8 @@ def describe_device(
     if device.type != "cpu": return f"{device.type} on {platform.processor() or platform.machine()}"
     facts = _processor()
     fast = [f for f in ("amx_bf16", "avx512_bf16") if f in facts.get("flags", "").split()]
-    details = ", ".join([f"{torch.get_num_threads()} threads", *fast[:1]])
+    n = torch.get_num_threads()
+    details = ", ".join([f"{n} thread{'s' * (n > 1)}", *fast[:1]])
     return f"{facts.get('model name', platform.machine())} ({details})"
 
 # %% ../nbs/00_core.ipynb #0a35e905
