@@ -48,7 +48,8 @@ def as_input(
     bad = (~xb.isfinite()).flatten(1).any(1).nonzero()[:, 0].tolist()
     if bad: raise refuse("xb", f"NaN or infinite pixels in images {bad[:8]}", "finite pixels")
     layout = torch.channels_last if p.device.type == "cpu" else torch.preserve_format
-    return xb.detach().to(p.device, p.dtype, copy=True, memory_format=layout)
+    with torch.inference_mode(False):  # a copy that gradients can reach
+        return xb.detach().to(p.device, p.dtype, copy=True, memory_format=layout)
 
 # %% ../nbs/08_gradcam.ipynb #3231fea4
 def _eager():

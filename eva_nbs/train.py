@@ -1853,7 +1853,7 @@ class L1(Callback):
 
     def __init__(
         self,
-        factor: float,  # at least 0; the sources use 5e-4
+        factor: float,  # at least 0; one source states 5e-4
     ):
         self.factor = check_number("factor", factor, 0)
 

@@ -7,7 +7,7 @@ Python imports a module of this name by itself when it starts; so every process 
 import os, threading, types, warnings
 
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 from torch.utils._pytree import tree_leaves, tree_map
 
 DEVICE = torch.device("cuda", 0)
@@ -117,6 +117,11 @@ def run_with_device(self, run=threading.Thread.run):
     with Placing(): run(self)
 
 
+def traced(*args, trace=torch.jit.trace, **kwargs):
+    "As `torch.jit.trace`, which loses sight of a net's parameters under a dispatch mode."
+    with _disable_current_modes(): return trace(*args, **kwargs)
+
+
 def start():
     "Make PyTorch believe in the device, in this process."
     state, nothing = torch.zeros(16, dtype=torch.uint8), "_lazy_init synchronize manual_seed manual_seed_all set_rng_state empty_cache reset_peak_memory_stats"
@@ -126,6 +131,7 @@ def start():
                    is_bf16_supported=True, max_memory_allocated=0) | dict.fromkeys(nothing.split())
     for name, answer in answers.items(): setattr(torch.cuda, name, lambda *_, answer=answer, **__: answer)
     torch.cuda.set_sync_debug_mode = set_warn
+    torch.jit.trace = traced
     torch.Tensor.pin_memory = lambda self, *_: self
     torch.backends.cudnn.enabled = False
     torch.__future__.set_swap_module_params_on_conversion(True)
