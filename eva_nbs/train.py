@@ -38,7 +38,7 @@ from .core import (COLORS, EvaError, atomic_write, check_built, check_choice, ch
                           sample_seed, scaled_step, set_rng_state, set_seed, train_mode, versions)
 from .lr_finder import LRFind
 from .lr_finder import lr_find as _lr_find
-from .models import Summary, summary as _summary
+from .models import Summary, capturing, summary as _summary
 from .schedules import Schedule, one_cycle
 
 # %% ../nbs/06_train.ipynb #d35f0e16
@@ -458,13 +458,11 @@ def first_bad_layer(
     if not finite(learner.xb): return "the images themselves hold values that are not finite"
     weight = next((k for k, p in learner.model.named_parameters() if not finite(p)), None)
     found = []
-    look = lambda name: lambda *call: found.append(name) if not finite(call[-1]) else None
-    hooks = [m.register_forward_hook(look(f"{n or 'the net itself'} ({type(m).__name__})"))
-             for n, m in learner.model.named_modules()]
-    try:
-        with keep_rng(), keep_buffers(learner.model), torch.no_grad(), \
-             learner.precision.autocast(): learner.model(learner.xb)
-    finally: [h.remove() for h in hooks]
+    look = lambda name, output: None if finite(output) else found.append(name)
+    named = {f"{k or 'the net itself'} ({type(m).__name__})": m
+             for k, m in learner.model.named_modules()}
+    with capturing(named, look), keep_rng(), keep_buffers(learner.model), torch.no_grad(), \
+         learner.precision.autocast(): learner.model(learner.xb)
     if weight:
         return f"weight {weight} is not finite" + (f", so the output of {found[0]} is not either"
                                                    if found else "")
