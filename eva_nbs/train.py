@@ -67,10 +67,6 @@ def _groups(params, weight_decay, decay_norms):
     return [dict(params=[p for p in params if p.ndim > 1], weight_decay=weight_decay),
             dict(params=[p for p in params if p.ndim <= 1], weight_decay=0.0)]
 
-def _below_one(name, value):
-    "A number in [0, 1)."
-    if check_number(name, value, 0, 1) < 1: return value
-    raise refuse(name, value, "a number of at least 0 and below 1")
 
 def _make(kind, params, weight_decay, decay_norms, **options):
     "An optimizer, with the one-kernel update where it exists."
@@ -102,7 +98,7 @@ def adamw(
     check_number("lr", lr, 0, open_low=True), check_number("weight_decay", weight_decay, 0)
     if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
         raise refuse("betas", betas, "two numbers in [0, 1)", "For example (0.9, 0.999).")
-    for beta in betas: _below_one("betas", beta)
+    for beta in betas: check_number("betas", beta, 0, 1, open_high=True)
     return partial(_make, torch.optim.AdamW, lr=lr, betas=tuple(betas), weight_decay=weight_decay,
                    decay_norms=decay_norms)
 
@@ -1898,7 +1894,7 @@ class EMA(Callback):
         self,
         decay: float = 0.999,  # share that stays, in [0, 1); after n steps at most (1+n)/(10+n)
     ):
-        self.decay = _below_one("decay", decay)
+        self.decay = check_number("decay", decay, 0, 1, open_high=True)
 
     def attach(self, learner: "Learner") -> None:  # the Learner that is being made
         self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
@@ -1923,7 +1919,7 @@ class LabelSmoothing(Callback):
         self,
         share: float = 0.1,  # in [0, 1)
     ):
-        self.share = _below_one("share", share)
+        self.share = check_number("share", share, 0, 1, open_high=True)
 
     def before_batch(self, learner: "Learner") -> None:  # the Learner that trains
         classes = len(learner.loaders.train.data.classes)

@@ -106,7 +106,7 @@ def bootstrap_interval(
     seed: int = 0,  # of the drawing
 ) -> tuple:  # lower and upper end, floats
     "Percentile bootstrap interval of the mean."
-    check_number("level", level, low=0, high=1 - 1e-9, open_low=True)
+    check_number("level", level, 0, 1, open_low=True, open_high=True)
     check_number("resamples", resamples, low=1, integer=True)
     values = np.asarray(values)
     if values.ndim != 1 or not len(values) or values.dtype.kind not in "fiub":
@@ -377,7 +377,7 @@ def road(
 ) -> torch.Tensor:  # float32 `[N, len(shares)]`, change of the score (logit); negative: it fell
     "Remove and debias: how the score changes when the most, or least, important pixels go."
     check_choice("first", first, ("most", "least"))
-    for share in _several("shares", shares): check_number("share", share, 0, 1 - 1e-9)
+    for share in _several("shares", shares): check_number("share", share, 0, 1, open_high=True)
     check_number("noise", noise, 0)
     model, x = check_classifier(model), as_input(model, xb)
     _check_order(x, maps), _no_function(target)
