@@ -392,8 +392,7 @@ class ColorJitter(Op):
 class Normalize(Op):
     "Subtract the channel means and divide by the standard deviations of the training set."
 
-    def check(self, frame: Frame) -> None:  # a Frame; once is enough
-        if frame.normalized: raise refuse("policy", "a second Normalize", "one Normalize")
+    def check(self, frame: Frame) -> None:  # a Frame; every channel has to vary
         flat = [name for name, s in zip(("red", "green", "blue"), frame.stats.std) if not s > 0]
         if flat:
             raise refuse("statistics", f"the same {' and '.join(flat)} in every pixel",
@@ -428,9 +427,6 @@ class Mixup(Op):
 
     def __post_init__(self): check_number("alpha", self.alpha, low=0, high=100, open_low=True)
 
-    def check(self, frame: Frame) -> None:  # a Frame; mixtures are made of what the net sees
-        if not frame.normalized:
-            raise refuse("policy", f"{self} before Normalize", f"{self} as the last op")
 
     def _params(self, frame, weight): return dict(weight=_beta(weight, self.alpha))
 
@@ -946,9 +942,6 @@ def _one_thread(_):
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _albumentations()[1].setNumThreads(0)
 
-class _Keys(list):
-    "The sampler of a DataLoader that hands out whatever was put into this list."
-
 # %% ../nbs/02_augment.ipynb #1e66a5a9
 class Loader:
     """Batches of augmented images; what they are depends only on the seed, the epoch and the index.
@@ -1115,7 +1108,7 @@ def _from_workers(self: Loader, wanted, epoch, turn):
 
 @patch
 def _start_workers(self: Loader):
-    self._keys = _Keys()
+    self._keys = []  # the pool hands out whatever is put into it
     self._pool = torch.utils.data.DataLoader(
         _Work(self._engine, self._images), sampler=self._keys, batch_size=None,
         num_workers=self.workers, persistent_workers=True, worker_init_fn=_one_thread,

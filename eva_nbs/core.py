@@ -65,18 +65,19 @@ def check_number(
     high: float | None = None,  # the largest allowed value, or None for no bound
     integer: bool = False,  # whether only whole numbers are allowed
     open_low: bool = False,  # whether `low` itself is excluded
+    open_high: bool = False,  # whether `high` itself is excluded
 ) -> float | int:  # `value`, unchanged
     "Return `value` if it is a finite number in range, else an `EvaError`. A bool is no number."
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     try: good = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError: good = False  # a whole number beyond every float
     good = good and (low is None or value > low or (value == low and not open_low))
-    if good and (high is None or value <= high): return value
+    if good and (high is None or value < high or (value == high and not open_high)): return value
     kind = "a whole number" if integer else "a number"
     lower = "" if low is None else f" {'above' if open_low else 'of at least'} {low}"
-    upper = "" if high is None else f"{' and' if lower else ''} at most {high}"
+    upper = "" if high is None else f" {'below' if open_high else 'at most'} {high}"
     shown = repr(value) if isinstance(value, str) else value
-    raise refuse(name, shown, kind + lower + (f" {upper.strip()}" if upper else ""))
+    raise refuse(name, shown, f"{kind}{lower}{' and' if lower and upper else ''}{upper}")
 
 # %% ../nbs/00_core.ipynb #dcdc2994
 def check_kind(

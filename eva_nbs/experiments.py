@@ -841,10 +841,8 @@ def augmented_sheet(
     "Augmented images of each class, as they go into the net."
     check_kind("splits", splits, Splits, "Splits, as `load_data` returns them")
     check_number("n", n, low=1, integer=True), check_number("seed", seed, integer=True)
-    there = {c: k for c, k in splits.train.counts().items() if k}
-    whole = len(there) == len(splits.classes)
-    shown = splits.train if whole else take(splits.train, classes=there)
-    return show_sheet(policy, shown, min(n, *there.values()), splits.stats, seed)
+    fewest = min(k for k in splits.train.counts().values() if k)
+    return show_sheet(policy, splits.train, min(n, fewest), splits.stats, seed)
 
 # %% ../nbs/10_experiments.ipynb #95461d38
 def plot_curves(
@@ -1333,7 +1331,7 @@ def train_all(
 ) -> list:  # the Runs, finished
     "Train several recipes with several seeds; all of them are checked before the first begins."
     runs, wanted = [], _each_with_each(recipes, seeds)
-    _check_all(recipes, seeds, **options)
+    _check_all(wanted, **options)
     for k, (recipe, seed) in enumerate(wanted, 1):
         if len(wanted) > 1: print(f"\n{_called(recipe)}, seed {seed}", flush=True)
         try: runs.append(train_run(lambda: new_run(recipe, seed=seed, **options)))
@@ -1343,12 +1341,10 @@ def train_all(
     if len(wanted) > 1: print("\nCompare: eva_compare", shlex.join(str(r.folder) for r in runs))
     return runs
 
-def _check_all(recipes, seeds, out="runs", **options):
+def _check_all(wanted, out="runs", **options):
     "Refuse what `new_run` would refuse of any of these."
     asked = {key: options.pop(key, None) for key in _DEFAULTS}
-    for recipe in recipes: _checked(recipe, out, asked, options)
-    for seed in seeds:
-        if seed is not None: check_number("seed", seed, low=0, high=2**32 - 1, integer=True)
+    for recipe, seed in wanted: _checked(recipe, out, asked | dict(seed=seed), options)
 
 def _called(recipe): return recipe.name if isinstance(recipe, Recipe) else recipe
 

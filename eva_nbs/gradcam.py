@@ -30,6 +30,7 @@ from .core import (check_built, check_choice, check_kind, check_number, eval_mod
 from .data import ChannelStats, ImageData
 from .interpret import (Predictions, captions, check_classifier, check_data, check_made_by,
                                check_predictions, mistakes, normalized, show_mistakes)
+from .models import capturing
 
 # %% ../nbs/08_gradcam.ipynb #1ab5a38c
 def as_input(
@@ -124,18 +125,12 @@ def spatial_layers(
     xb: torch.Tensor,  # float `[N, C, H, W]`; only the first image is used
 ) -> dict:  # layer name → `(channels, h, w)`, in the order in which the layers finish
     "Layers whose output is a map shaped like the images (more than one position), of this size."
-    model, x, found, handles = check_classifier(model), as_input(model, xb)[:1], {}, []
-    def _note(name):
-        def _hook(module, args, out):
-            found.pop(name, None)  # a module that is called twice counts where it ends
-            if _is_map(out) and _like(out, x): found[name] = tuple(out.shape[1:])
-        return _hook
-    try:
-        for name, module in model.named_modules():
-            if name: handles.append(module.register_forward_hook(_note(name)))
-        with untouched(model): call_model(model, x)
-    finally:
-        for handle in handles: handle.remove()
+    model, x, found = check_classifier(model), as_input(model, xb)[:1], {}
+    def _note(name, out):
+        found.pop(name, None)  # a module that is called twice counts where it ends
+        if _is_map(out) and _like(out, x): found[name] = tuple(out.shape[1:])
+    parts = {name: module for name, module in model.named_modules() if name}
+    with capturing(parts, _note), untouched(model): call_model(model, x)
     return found
 
 # %% ../nbs/08_gradcam.ipynb #70461e2f
@@ -238,21 +233,14 @@ def target_scores(
 @contextmanager
 def _watched(model, layers):
     "What each layer put out during a call: the tensor of which the later layers got a copy."
-    found, handles = {}, []
-    def _keep(name):
-        def _hook(module, args, out):
-            found[name] = out
-            if not _is_map(out): return out
-            torch.set_grad_enabled(True)  # the guard around the call switches it off again
-            found[name] = out if out.requires_grad else out.detach().requires_grad_()
-            return found[name].clone()
-        return _hook
-    try:
-        for name in layers:
-            handles.append(model.get_submodule(name).register_forward_hook(_keep(name)))
-        yield found
-    finally:
-        for handle in handles: handle.remove()
+    found = {}
+    def _keep(name, out):
+        found[name] = out
+        if not _is_map(out): return out
+        torch.set_grad_enabled(True)  # the guard around the call switches it off again
+        found[name] = out if out.requires_grad else out.detach().requires_grad_()
+        return found[name].clone()
+    with capturing({name: model.get_submodule(name) for name in layers}, _keep): yield found
 
 def _check_found(model, xb, layers, found):
     "Refuse layers that were not called, or have no map, and name some that have."

@@ -354,7 +354,7 @@ def wilson_interval(
     level: float = 0.95,  # coverage, above 0 and below 1
 ) -> tuple:  # the lower and the upper end, in [0, 1]
     "Wilson's score interval for a share (E. B. Wilson, JASA 22, 1927)."
-    check_number("level", level, low=0, high=1 - 1e-9, open_low=True)
+    check_number("level", level, 0, 1, open_low=True, open_high=True)
     if np.any(np.less(right, 0)) or np.any(np.greater(right, n)):
         raise refuse("right", right, f"0 to n, here {n}")
     z, right, n = NormalDist().inv_cdf((1 + level) / 2), np.asarray(right), np.asarray(n)

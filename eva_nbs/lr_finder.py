@@ -277,16 +277,10 @@ class LRFind:
     confidence: str  # high, medium, low or none
     warning: str  # what is wrong with the curve, or ""
     stop_reason: str  # finished, diverged, non-finite, interrupted or data ended; with figures
-    curve: str = "training loss"  # what was read; or validation loss, validation error
-    runs: np.ndarray = None  # float64 [sweeps, n]: the losses of each sweep; None: of one
-    points: np.ndarray = None  # float64 [sweeps]: the point of each sweep by itself; None: of one
-    training: np.ndarray = None  # float64 [n]: training losses, mean of all sweeps; None: `losses`
-
-    def __post_init__(self):
-        of_one = dict(runs=np.asarray(self.losses)[None], points=np.array([self.suggestion]),
-                      training=np.asarray(self.losses))
-        for name, value in of_one.items():
-            if getattr(self, name) is None: object.__setattr__(self, name, value)
+    curve: str  # what was read: training loss, validation loss or validation error
+    runs: np.ndarray  # float64 [sweeps, n]: the losses of each sweep
+    points: np.ndarray  # float64 [sweeps]: the point of each sweep by itself
+    training: np.ndarray  # float64 [n]: training losses, mean of all sweeps
 
     def __eq__(self, other):
         if not isinstance(other, LRFind): return NotImplemented
@@ -374,8 +368,7 @@ def save(
     path: str | Path,  # the JSON file to write
 ) -> None:
     "Write the result to a JSON file; `LRFind.load` reads it."
-    listed = lambda v: v.tolist() if isinstance(v, np.ndarray) else v
-    write_json(path, {f.name: listed(getattr(self, f.name)) for f in fields(self)})
+    write_json(path, {f.name: getattr(self, f.name) for f in fields(self)})
 
 
 @patch(cls_method=True)

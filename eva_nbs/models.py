@@ -4,16 +4,17 @@
 
 # %% auto #0
 __all__ = ['NORMS', 'MODELS', 'norm_layer', 'Projection', 'BasicBlock', 'resnet18', 'ResBlock', 'Scale', 'custom_resnet',
-           'plain_cnn', 'build_model', 'count_parameters', 'stages', 'activations', 'Summary', 'summary',
+           'plain_cnn', 'build_model', 'count_parameters', 'stages', 'capturing', 'activations', 'Summary', 'summary',
            'receptive_fields', 'show_receptive_fields', 'Diagram', 'diagram', 'show_feature_maps', 'first_conv',
            'show_filters', 'layer_stats', 'plot_layer_stats', 'kaiming_init']
 
 # %% ../nbs/03_models.ipynb #2bec0811
 import copy, difflib, inspect, re
-from collections import Counter
-from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from io import BytesIO
 
 import matplotlib.pyplot as plt
@@ -38,18 +39,11 @@ def _group_norm(channels):
     return nn.GroupNorm(next(fits, 1), channels)
 
 
-def _layer_norm(channels): return nn.GroupNorm(1, channels)
-
-
-def _instance_norm(channels): return nn.InstanceNorm2d(channels, affine=True)
-
-
-def _no_norm(channels): return nn.Identity()
-
+_layer_norm = partial(nn.GroupNorm, 1)
 
 NORMS: dict[str, Callable[[int], nn.Module]] = {
-    "batch": nn.BatchNorm2d, "layer": _layer_norm, "layer_all": _layer_norm,
-    "group": _group_norm, "instance": _instance_norm, "none": _no_norm}
+    "batch": nn.BatchNorm2d, "layer": _layer_norm, "layer_all": _layer_norm, "group": _group_norm,
+    "instance": partial(nn.InstanceNorm2d, affine=True), "none": nn.Identity}
 
 
 def norm_layer(
@@ -113,9 +107,7 @@ def _check_net(num_classes, width):
 
 def _net(**parts):
     "A chain of named parts."
-    net = nn.Sequential()
-    for name, part in parts.items(): net.add_module(name, part)
-    return net
+    return nn.Sequential(OrderedDict(parts))
 
 
 def _two_blocks(c_in, c_out, stride, norm):
@@ -293,15 +285,15 @@ def stages(
 
 # %% ../nbs/03_models.ipynb #296b9762
 @contextmanager
-def _capturing(modules, keep):
-    "Inside, each of `modules` (name -> module) hands its output to `keep(name, output)`."
+def capturing(
+    modules: dict,  # name -> module
+    keep: Callable,  # function (name, output); what it returns, unless None, is handed on instead
+) -> Iterator[None]:  # a context manager
+    "Inside, each of the modules hands its output to `keep`."
     hook = lambda name: lambda module, args, output: keep(name, output)
-    handles = []
-    try:
-        for name, m in modules.items(): handles.append(m.register_forward_hook(hook(name)))
+    with ExitStack() as hooks:
+        for name, m in modules.items(): hooks.enter_context(m.register_forward_hook(hook(name)))
         yield
-    finally:
-        for handle in handles: handle.remove()
 
 # %% ../nbs/03_models.ipynb #839eba7c
 def _pick_layers(model, layers):
@@ -344,7 +336,7 @@ def _put_out(model, xb, modules, train):
     def _keep(name, output):
         tensor = _first_tensor(output)
         seen[name] = None if tensor is None else tensor.detach().clone()
-    with unchanged(model), _capturing(modules, _keep), torch.no_grad():
+    with unchanged(model), capturing(modules, _keep), torch.no_grad():
         net = unwrap(model)
         train_mode(net) if train else net.eval()
         try: net(xb.clone())  # it may write into its input
@@ -587,7 +579,7 @@ def receptive_fields(
     clear, seen = _transparent(net), {}
     image = torch.full((1, size[0], canvas, canvas), 1e-6, dtype=torch.float64, requires_grad=True)
     def _keep(name, output): seen[name] = _first_tensor(output)
-    with _capturing(_pick_layers(clear, list(maps)), _keep), _MeansForMaxima(): _try(clear, image)
+    with capturing(_pick_layers(clear, list(maps)), _keep), _MeansForMaxima(): _try(clear, image)
     if unseen := [name for name in maps if name not in seen]:
         raise refuse("canvas", canvas, f"a side that {type(net).__name__} takes",
                      f"With this one it never comes to {unseen[0]}. Its own size is {size[1]}.")

@@ -104,7 +104,7 @@ def mean_interval(
     level: float = 0.95,  # coverage, above 0 and below 1
 ) -> tuple:  # lower and upper end
     "Student's interval for the mean of normally distributed values (Student, Biometrika 1908)."
-    check_number("level", level, low=0, high=0.9999, open_low=True)
+    check_number("level", level, 0, 1, open_low=True, open_high=True)
     try: x = np.asarray(values, float)
     except (TypeError, ValueError, OverflowError): x = np.zeros(0)
     if x.ndim != 1 or len(x) < 2 or not np.isfinite(x).all():
@@ -210,7 +210,7 @@ def paired(
     level: float = 0.95,  # coverage of the interval
 ) -> pd.DataFrame:  # a row per pair of groups with common seeds; in percentage points
     "Differences of the test accuracy between runs of the same seed on the same test images."
-    rows, level = [], check_number("level", level, low=0, high=0.9999, open_low=True)
+    rows, level = [], check_number("level", level, 0, 1, open_low=True, open_high=True)
     for (a, one), (b, two) in combinations(self.groups.items(), 2):
         gaps = _gaps(one, two)
         if not len(gaps): continue

@@ -347,8 +347,7 @@ def _check_plateau(factor, patience, threshold, monitor, cooldown):
         do = "The test set must not choose anything."
         raise refuse("monitor", monitor, ", ".join(MONITORS), do)
     check_choice("monitor", monitor, MONITORS)
-    check_number("factor", factor, low=0, open_low=True)
-    if factor >= 1: raise refuse("factor", factor, "above 0 and below 1")
+    check_number("factor", factor, 0, 1, open_low=True, open_high=True)
     check_number("patience", patience, low=0, integer=True)
     check_number("cooldown", cooldown, low=0, integer=True)
     check_number("threshold", threshold, low=0)
@@ -416,8 +415,8 @@ def step_decay(
 ) -> Schedule:  # interval "step"
     "Multiply the rate by `factor` every so many epochs."
     check_number("every", every, low=1, integer=True)
-    _check_lr(lr), _check_epochs(epochs), check_number("factor", factor, low=0, open_low=True)
-    if factor >= 1: raise refuse("factor", factor, "above 0 and below 1")
+    check_number("factor", factor, 0, 1, open_low=True, open_high=True)
+    _check_lr(lr), _check_epochs(epochs)
     return Schedule("step_decay", dict(every=every, factor=factor, lr=lr, epochs=epochs),
                     _build_step_decay, epochs=epochs)
 

@@ -38,8 +38,8 @@ from .core import (COLORS, EvaError, atomic_write, check_built, check_choice, ch
                           sample_seed, scaled_step, set_rng_state, set_seed, train_mode, versions)
 from .lr_finder import LRFind
 from .lr_finder import lr_find as _lr_find
-from .models import Summary, summary as _summary
-from .schedules import Schedule, one_cycle
+from .models import Summary, capturing, summary as _summary
+from .schedules import MONITORS, Schedule, one_cycle
 
 # %% ../nbs/06_train.ipynb #d35f0e16
 def cross_entropy(
@@ -67,10 +67,6 @@ def _groups(params, weight_decay, decay_norms):
     return [dict(params=[p for p in params if p.ndim > 1], weight_decay=weight_decay),
             dict(params=[p for p in params if p.ndim <= 1], weight_decay=0.0)]
 
-def _below_one(name, value):
-    "A number in [0, 1)."
-    if check_number(name, value, 0, 1) < 1: return value
-    raise refuse(name, value, "a number of at least 0 and below 1")
 
 def _make(kind, params, weight_decay, decay_norms, **options):
     "An optimizer, with the one-kernel update where it exists."
@@ -102,7 +98,7 @@ def adamw(
     check_number("lr", lr, 0, open_low=True), check_number("weight_decay", weight_decay, 0)
     if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
         raise refuse("betas", betas, "two numbers in [0, 1)", "For example (0.9, 0.999).")
-    for beta in betas: _below_one("betas", beta)
+    for beta in betas: check_number("betas", beta, 0, 1, open_high=True)
     return partial(_make, torch.optim.AdamW, lr=lr, betas=tuple(betas), weight_decay=weight_decay,
                    decay_norms=decay_norms)
 
@@ -458,13 +454,11 @@ def first_bad_layer(
     if not finite(learner.xb): return "the images themselves hold values that are not finite"
     weight = next((k for k, p in learner.model.named_parameters() if not finite(p)), None)
     found = []
-    look = lambda name: lambda *call: found.append(name) if not finite(call[-1]) else None
-    hooks = [m.register_forward_hook(look(f"{n or 'the net itself'} ({type(m).__name__})"))
-             for n, m in learner.model.named_modules()]
-    try:
-        with keep_rng(), keep_buffers(learner.model), torch.no_grad(), \
-             learner.precision.autocast(): learner.model(learner.xb)
-    finally: [h.remove() for h in hooks]
+    look = lambda name, output: None if finite(output) else found.append(name)
+    named = {f"{k or 'the net itself'} ({type(m).__name__})": m
+             for k, m in learner.model.named_modules()}
+    with capturing(named, look), keep_rng(), keep_buffers(learner.model), torch.no_grad(), \
+         learner.precision.autocast(): learner.model(learner.xb)
     if weight:
         return f"weight {weight} is not finite" + (f", so the output of {found[0]} is not either"
                                                    if found else "")
@@ -611,8 +605,6 @@ def _as_made(optimizer, callbacks):
                 callbacks=[c._as_text() for c in callbacks if not c.main_only])
 
 # %% ../nbs/06_train.ipynb #b0a9500f
-def _flip(x): return x.flip(3)
-
 def _shift(x, by):
     "Shifted by `by` pixels down and to the right, the border reflected."
     h, w = x.shape[2:]
@@ -624,7 +616,7 @@ def views(
 ) -> list:  # 1, 2 or 6 batches of that shape
     "The views of a batch that test-time augmentation averages over."
     check_choice("tta", tta, [None, "flip", "flip+shift"])
-    mirrored = [xb] if tta is None else [xb, _flip(xb)]
+    mirrored = [xb] if tta is None else [xb, xb.flip(3)]
     if tta != "flip+shift": return mirrored
     return mirrored + [_shift(v, by) for v in mirrored for by in (-1, 1)]
 
@@ -1409,9 +1401,10 @@ def _settings(values):
     return f"({', '.join(f'{k}={v!r}' for k, v in plain.items())})"
 
 # %% ../nbs/06_train.ipynb #a9f56691
-_PARTS = dict(epoch=int, batch=int, until=int, seed=int, elapsed=float, model=dict, optimizer=dict,
-              scaler=dict, rng=dict, sums=dict, rows=list, steps=dict, callbacks=list, data=dict,
-              schedule=(dict, type(None)), scheduler=(dict, type(None)))
+_PARTS = dict(epoch=int, batch=int, per_batch=int, until=int, seed=int, elapsed=float, begun=int,
+              precision=str, loss=str, loss_state=dict, made=dict, model=dict, optimizer=dict,
+              scaler=dict, rng=dict, others=list, sums=dict, rows=list, steps=dict, callbacks=list,
+              data=dict, schedule=(dict, type(None)), scheduler=(dict, type(None)))
 
 def _is_state(state):
     "Whether all that `load_state_dict` needs is there, each part of its kind."
@@ -1429,9 +1422,8 @@ def load_state_dict(
     _check_state(self, state)
     state = copy.deepcopy(state)  # training goes on in tensors of its own
     for name in ("epoch", "batch", "until", "seed"): setattr(self, name, state[name])
-    now = _images_per_batch(self)
-    seen = self.batch * state.get("per_batch", now)  # more than there are after an odd last batch
-    self.batch = min(-(-seen // now), len(self.loaders.train))
+    seen = self.batch * state["per_batch"]  # more than there are after an odd last batch
+    self.batch = min(-(-seen // _images_per_batch(self)), len(self.loaders.train))
     self._elapsed, self._sums = state["elapsed"], state["sums"]
     self._settled = len(self._sums["n"])
     self.history = History(state["rows"], state["steps"])
@@ -1443,8 +1435,8 @@ def load_state_dict(
     if state["scaler"]: self.scaler.load_state_dict(state["scaler"])  # {}: it ran without one
     self._load_callbacks(state["callbacks"])
     _warn_of_changes(self, state)
-    self._made["optimizer"] = state.get("made", self._made)["optimizer"]  # these are its options
-    self._load_generators([state["rng"], *state.get("others", ())])
+    self._made["optimizer"] = state["made"]["optimizer"]  # these are its options
+    self._load_generators([state["rng"], *state["others"]])
 
 # %% ../nbs/06_train.ipynb #7ef64a6f
 @patch
@@ -1453,7 +1445,7 @@ def _load_schedule(self: Learner, state):
     if self.schedule is None: self.schedule = Schedule.from_dict(state["schedule"])
     if state["scheduler"] is None: return  # a learner that has not trained yet
     self._build_schedule()
-    self._begun = state.get("begun", 0)
+    self._begun = state["begun"]
     self.scheduler.load_state_dict(state["scheduler"])
 
 @patch
@@ -1483,7 +1475,7 @@ def _check_state(learner, state):
     if odd:
         raise refuse("checkpoint", f"a run on other data or in other steps: {odd}",
                      f"{ {k: own.get(k) for k in odd} }", "Make the loaders as before.")
-    same_kind = state.get("made", learner._made)["kind"] == learner._made["kind"]
+    same_kind = state["made"]["kind"] == learner._made["kind"]
     if not (same_kind and _fits(learner.optimizer, state["optimizer"]["param_groups"])):
         raise refuse("checkpoint", "the state of another optimizer",
                      f"that of {type(learner.optimizer).__name__} with these parameters",
@@ -1495,8 +1487,8 @@ def _check_state(learner, state):
     if state["schedule"] and not mine: Schedule.from_dict(state["schedule"])
 
 def _same_loss(learner, state):
-    "Whether the run had this loss, and noted what it keeps; older checkpoints do not."
-    return bool(state.get("loss_state")) and state["loss"] == _loss_as_text(learner.loss_func)
+    "Whether the run had this loss, and the loss keeps something."
+    return bool(state["loss_state"]) and state["loss"] == _loss_as_text(learner.loss_func)
 
 def _fits(optimizer, groups):
     "Whether saved parameter groups have the options and sizes of an optimizer's own."
@@ -1510,9 +1502,8 @@ def _warn_of_changes(learner, state):
     say = lambda text: warnings.warn(f"resume: {text}.", stacklevel=5)
     own = dict(precision=learner.precision.name, loss=_loss_as_text(learner.loss_func))
     for name, now in own.items():
-        before = state.get(name)  # older checkpoints do not have their loss
-        if before not in (None, now): say(f"the run had the {name} {before}; it goes on with {now}")
-    before, now = state.get("made", learner._made), learner._made
+        if state[name] != now: say(f"the run had the {name} {state[name]}; it goes on with {now}")
+    before, now = state["made"], learner._made
     had, has = _other_options(before["optimizer"], now["optimizer"])
     if had: say(f"the run's optimizer was made with {had}; this one with {has}, and the run's stay")
     gone, new = ([c for c in a["callbacks"] if c not in b["callbacks"]]
@@ -1641,8 +1632,7 @@ class Checkpoint(_Writer):
         every_steps: int | None = None,  # and after so many batches; None: not by batches
         monitor: str = "valid_loss",  # the figure that chooses the best weights; not a test figure
     ):
-        check_choice("monitor", monitor,
-                     ["valid_loss", "valid_accuracy", "train_loss", "train_accuracy"])
+        check_choice("monitor", monitor, MONITORS)
         for name, value in dict(every_epochs=every_epochs, every_minutes=every_minutes,
                                 every_steps=every_steps).items():
             if value is not None:
@@ -1714,7 +1704,7 @@ def _better(value, best, threshold=0.0):
 
 def _same_monitor(callback, state):
     "Whether a saved best is of the figure that is watched now; it is said if not."
-    before, now = state.get("monitor", callback.monitor), callback.monitor  # older ones lack it
+    before, now = state["monitor"], callback.monitor
     if before != now:
         warnings.warn(f"resume: the {type(callback).__name__} watched {before}; now it watches "
                       f"{now}, of which it knows no best yet.", stacklevel=6)
@@ -1792,8 +1782,7 @@ class EarlyStop(Callback):
         monitor: str = "valid_loss",  # a figure of the rows; not of the test set
         threshold: float = 0.0,  # an improvement must be larger than this, at least 0
     ):
-        check_choice("monitor", monitor,
-                     ["valid_loss", "valid_accuracy", "train_loss", "train_accuracy"])
+        check_choice("monitor", monitor, MONITORS)
         self.patience = check_number("patience", patience, 1, integer=True)
         self.threshold = check_number("threshold", threshold, 0)
         self.monitor, self.best, self.waited = monitor, None, 0
@@ -1905,7 +1894,7 @@ class EMA(Callback):
         self,
         decay: float = 0.999,  # share that stays, in [0, 1); after n steps at most (1+n)/(10+n)
     ):
-        self.decay = _below_one("decay", decay)
+        self.decay = check_number("decay", decay, 0, 1, open_high=True)
 
     def attach(self, learner: "Learner") -> None:  # the Learner that is being made
         self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
@@ -1930,7 +1919,7 @@ class LabelSmoothing(Callback):
         self,
         share: float = 0.1,  # in [0, 1)
     ):
-        self.share = _below_one("share", share)
+        self.share = check_number("share", share, 0, 1, open_high=True)
 
     def before_batch(self, learner: "Learner") -> None:  # the Learner that trains
         classes = len(learner.loaders.train.data.classes)

@@ -106,7 +106,7 @@ def bootstrap_interval(
     seed: int = 0,  # of the drawing
 ) -> tuple:  # lower and upper end, floats
     "Percentile bootstrap interval of the mean."
-    check_number("level", level, low=0, high=1 - 1e-9, open_low=True)
+    check_number("level", level, 0, 1, open_low=True, open_high=True)
     check_number("resamples", resamples, low=1, integer=True)
     values = np.asarray(values)
     if values.ndim != 1 or not len(values) or values.dtype.kind not in "fiub":
@@ -188,10 +188,6 @@ def _panel(ax, key, table, names):
                     label=layer)
     ax.set(xlim=(0, 1), title=_MEASURES[key], xlabel="mean, 95 % interval")
 
-def _blind_lines(ax, values):
-    "What the blind maps and the mask reach: dotted lines to compare with."
-    for name, colour in _BLIND.items():
-        ax.axvline(values[name], ls=":", lw=2, color=colour, label=name)
 
 # %% ../nbs/08b_trust.ipynb #9e2d4fa7
 def plot_localisation(
@@ -201,17 +197,17 @@ def plot_localisation(
     "Pointing, energy and IoU with their intervals; dotted: maps that know nothing, and the mask."
     check_kind("table", table, pd.DataFrame, "a table from localisation")
     names = [name for name in dict.fromkeys(table.method) if name not in _BLIND]
-    if axes is None: axes = _three_axes(0.33 * len(names) + 1)
+    if axes is None:
+        size = 9.5, 0.33 * len(names) + 1
+        axes = plt.subplots(1, 3, figsize=size, sharey=True, layout="constrained", dpi=90)[1]
     for ax, key in zip(axes, _MEASURES):
         _panel(new_axes(ax), key, table, names)
-        _blind_lines(ax, table.set_index("method")[key])
+        for name, colour in _BLIND.items():
+            ax.axvline(table.set_index("method")[key][name], ls=":", lw=2, color=colour, label=name)
     axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return np.asarray(axes)
 
-def _three_axes(height):
-    "Three panels side by side."
-    return plt.subplots(1, 3, figsize=(9.5, height), sharey=True, layout="constrained", dpi=90)[1]
 
 # %% ../nbs/08b_trust.ipynb #0333d720
 def _ranks(maps):
@@ -381,7 +377,7 @@ def road(
 ) -> torch.Tensor:  # float32 `[N, len(shares)]`, change of the score (logit); negative: it fell
     "Remove and debias: how the score changes when the most, or least, important pixels go."
     check_choice("first", first, ("most", "least"))
-    for share in _several("shares", shares): check_number("share", share, 0, 1 - 1e-9)
+    for share in _several("shares", shares): check_number("share", share, 0, 1, open_high=True)
     check_number("noise", noise, 0)
     model, x = check_classifier(model), as_input(model, xb)
     _check_order(x, maps), _no_function(target)
