@@ -256,7 +256,18 @@ class Splits:
         "What one should know of the splits before trusting a figure."
         absent = {k: [c for c, n in d.counts().items() if not n] for k, d in self.parts().items()}
         return [self.note] * bool(self.note) + [
-            f"No {k} image shows {_few(names)}." for k, names in absent.items() if names]
+            f"No {k} image shows {_few(names)}." for k, names in absent.items() if names
+        ] + self._shared
+
+    @cached_property
+    def _shared(self):
+        "Sentences about images that are in two splits, bit for bit."
+        seen = {k: [hash(x.tobytes()) for x in to_array(d.images)] for k, d in self.parts().items()}
+        count = lambda a, b: sum(map(set(seen[a]).__contains__, seen[b]))
+        pairs = [(a, b, n) for a, b in itertools.combinations(seen, 2) if (n := count(a, b))]
+        return [f"{n:,} of the {len(seen[b]):,} {b} images "
+                + (f"is a {a} image, too." if n == 1 else f"are {a} images, too.")
+                for a, b, n in pairs]
 
     @property
     def classes(self) -> tuple: return self.train.classes
@@ -595,7 +606,7 @@ def _rgb(image):
 
 # %% ../nbs/01_data.ipynb #bf11649c
 def open_image(
-    source: str | Path | bytes,  # path of an image file, or its contents as bytes
+    source: str | Path | bytes | Image.Image,  # an image file's path or contents, or a PIL image
     size: tuple[int, int] | None = None,  # (height, width) in pixels to bring it to; None: as it is
 ) -> np.ndarray:  # uint8 [H, W, 3], RGB
     "A picture as its author meant it: upright, in RGB. Raises an `EvaError` when it is damaged."
@@ -614,12 +625,18 @@ def _contents(path):
 
 
 def _decoded(source, size=None):
+    if isinstance(source, Image.Image): return _upright(source, size)
     source = source if isinstance(source, bytes) else _contents(source)
     with Image.open(BytesIO(source)) as image:
         if size: image.draft(None, (2 * max(size), 2 * max(size)))
-        image = _rgb(ImageOps.exif_transpose(image))
-        if size: image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
-        return np.array(image)
+        return _upright(image, size)
+
+
+def _upright(image, size):
+    "The pixels of a PIL image, which stays as it is."
+    image = _rgb(ImageOps.exif_transpose(image))
+    if size: image = ImageOps.fit(image, size[::-1], Image.Resampling.BICUBIC)
+    return np.array(image)
 
 
 def _reason(error):
@@ -814,8 +831,9 @@ def _write(path, contents):
 def _each(func, items, label, progress):
     "`func` of each item, by a few threads, in order."
     chunks = [items[k:k + 64] for k in range(0, len(items), 64)]
-    bar = tqdm(total=len(items), desc=label, unit="img", disable=not progress, leave=False,
-               mininterval=0.25, file=sys.stderr)
+    hidden = {} if progress else dict(disable=True)  # False would overrule TQDM_DISABLE
+    bar = tqdm(total=len(items), desc=label, unit="img", leave=False, mininterval=0.25,
+               file=sys.stderr, **hidden)
     out = []
     with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool, bar:
         for part in pool.map(lambda chunk: [func(x) for x in chunk], chunks):
@@ -1159,7 +1177,7 @@ def with_label_noise(
 
 # %% ../nbs/01_data.ipynb #dd79ef8c
 def imbalanced(
-    data: ImageData,  # images, about as many of each class
+    data: ImageData,  # images; of unequal classes as many are kept as the ratio allows
     ratio: float = 10.0,  # how many times more images the first class keeps than the last, ≥ 1
     seed: int = 0,  # another seed, other images
     kind: str = "tail",  # how: "tail" (by a constant factor) or "step" (the later half at once)
@@ -1170,7 +1188,8 @@ def imbalanced(
     check_choice("kind", kind, ["tail", "step"])
     k, last = torch.arange(data.num_classes, dtype=torch.float64), max(data.num_classes - 1, 1)
     down = k / last if kind == "tail" else (k > last / 2).double()
-    most = max(data.counts().values())
+    room = [n * float(ratio) ** d for n, d in zip(data.counts().values(), down.tolist()) if n]
+    most = min(room, default=0)
     wanted = (most * float(ratio) ** -down).round().long().clamp(min=1).tolist()
     i = torch.cat([_shuffled(data.labels == k, seed)[:n] for k, n in enumerate(wanted)])
     return replace(data.subset(i.sort().values), name=f"{data.name}, imbalanced {ratio:g}:1")

@@ -734,6 +734,7 @@ def lr_find(
     read = lambda runs, ends: _read(lrs, runs, ends, metric, sigma)
     most = 3 if sweeps == "auto" else sweeps
     sure = lambda runs, ends: sweeps == "auto" and read(runs, ends).confidence == "high"
+    hidden = {} if progress else dict(disable=True)  # False would overrule TQDM_DISABLE
     with tqdm(total=most * len(lrs), desc="LR range test", delay=2, leave=False,
-              mininterval=0.25, disable=not progress) as bar:
+              mininterval=0.25, **hidden) as bar:
         return read(*_repeat(lambda k: _once(k, bar), most, sure))
