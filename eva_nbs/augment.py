@@ -17,7 +17,7 @@ import signal
 import warnings
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, is_dataclass
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # importing must never ask the network
 
@@ -625,8 +625,10 @@ def from_dict(
 
 def _op_from_dict(saved):
     "One op from its dict."
-    name = check_choice("op", saved.pop("op", None), [*_KINDS, "External"])
-    kind = _KINDS.get(name, External)
+    name, kinds = saved.pop("op", None), _all_kinds()
+    try: kind = kinds[check_choice("op", name, kinds)]
+    except EvaError as error:
+        raise EvaError(f"{error} An op of your own has to be defined first.") from None
     for key in saved: check_choice(f"{name}'s argument", key, [f.name for f in fields(kind)])
     if kind is not External: return kind(**saved)
     try: return kind(_rebuilt(saved["transform"]))
@@ -634,6 +636,12 @@ def _op_from_dict(saved):
     except Exception as e:  # a damaged description makes albumentations raise nearly anything
         why = f"{saved.get('transform')} ({type(e).__name__}: {e})"
         raise refuse("transform", why, "what albumentations wrote down") from None
+
+def _all_kinds():
+    "Every kind of op by its name: those of this library, and those that have been defined since."
+    found = [Op]
+    for kind in found: found += kind.__subclasses__()  # and theirs, as the list grows
+    return _KINDS | {kind.__name__: kind for kind in found if is_dataclass(kind)} | _KINDS
 
 def _rebuilt(saved):
     "The transform from its dict. Albumentations also warns of arguments that it wrote itself."
@@ -1219,7 +1227,12 @@ def show_policy(
     "One image, and what a policy makes of it in so many epochs."
     drawn = draw_samples(policy, data, index, n, **draws)
     titles = ["original", *[f"epoch {k}" for k in range(n)]]
+    titles[1] += _left_out(policy)
     return show_images(torch.cat([data.images[index:index + 1], drawn]), titles, ncols, scale, axes)
+
+def _left_out(policy):
+    "For the title of the first draw, where the policy ends with an op that takes two images."
+    return f"\nwithout {type(policy.mixer).__name__}" if policy.mixer else ""
 
 # %% ../nbs/02_augment.ipynb #9797e215
 def show_op(
@@ -1276,6 +1289,7 @@ def show_sheet(
     draw = lambda i: draw_samples(policy, data, int(i), 1, stats, seed)
     images = torch.cat([draw(i) for i in torch.cat([*chosen.values()])])
     titles = [name if k == 0 else "" for name in chosen for k in range(n)]
+    titles[0] += _left_out(policy)
     return show_images(images, titles, n, scale, axes).reshape(-1, n)
 
 # %% ../nbs/02_augment.ipynb #e2f3d418
@@ -1293,5 +1307,6 @@ def show_pairs(
     if not indices: raise refuse("indices", indices, "at least one image")
     after = torch.cat([draw_samples(policy, data, int(i), 1, stats, seed) for i in indices])
     titles = [data.classes[c] for c in data.labels[indices]] + ["" for _ in indices]
+    titles[len(indices)] = _left_out(policy).strip()
     both = torch.cat([data.images[indices], after])
     return show_images(both, titles, len(indices), axes=axes).reshape(2, -1)
