@@ -40,7 +40,8 @@ def check_classifier(
     model: Any,  # what came as a model
 ) -> nn.Module:  # the plain model, without the wrappers of DDP and torch.compile
     "The model itself, if it is one; what was exported from Python cannot be looked into."
-    model = unwrap(check_kind("model", model, nn.Module, "a torch.nn.Module"))
+    do = "Of a Learner pass learner.scored_model." if hasattr(model, "scored_model") else ""
+    model = unwrap(check_kind("model", model, nn.Module, "a torch.nn.Module", do))
     if not isinstance(model, torch.jit.ScriptModule) and "eval" not in vars(model): return model
     raise refuse("model", "a module of TorchScript or torch.export", "a plain torch.nn.Module",
                  "Pass the model that it was made from.")
@@ -379,8 +380,14 @@ def __repr__(self: Predictions) -> str:
     low, high = accuracy_interval(self)
     return (f"{self.accuracy:.1%} of {len(self):,} images right "
             f"(95 % interval {low:.1%} to {high:.1%}), {len(self.wrong):,} wrong; "
-            f"mean loss {self.losses.mean():.3f}; {len(self.classes)} classes"
+            f"{_blind(self)}mean loss {self.losses.mean():.3f}; {len(self.classes)} classes"
             + (f"; {self.name}" if self.name else ""))
+
+def _blind(preds):
+    "How often the most frequent class would be right, where classes are not alike in number."
+    counts = torch.bincount(preds.targets, minlength=len(preds.classes))
+    if counts.min() == counts.max(): return ""
+    return f"always saying {preds.classes[counts.argmax()]}: {counts.max() / len(preds):.1%}; "
 
 # %% ../nbs/07_interpret.ipynb #a213ef5d
 ORDERS = ("most_confident", "least_confident", "random")
