@@ -93,13 +93,9 @@ def _choose(x, y, bits):
     if x.dtype == torch.uint8: return (x ^ y).bitwise_and_(bits).bitwise_xor_(x)
     return torch.where(bits == 255, y, x)
 
-def _wide(columns):
-    "Bool [B,W], a mark for each column, as bytes [B,1,3W], one for each channel of it."
-    return _bits(columns).repeat_interleave(3, 1)[:, None]
-
-def _tall(rows):
-    "Bool [B,H], a mark for each row, as bytes [B,H,1]."
-    return _bits(rows)[:, :, None]
+def _crossing(rows, columns):
+    "Where marked rows, bool [B,H], meet columns [B,W]: bytes [B,H,3W], one for each channel."
+    return _bits(rows)[:, :, None] & _bits(columns).repeat_interleave(3, 1)[:, None]
 
 def _paint(x, bits, fill):
     "Images [B,H,W,3] with `fill`, a colour or images, where the byte mask [B,H,3W] is 255."
@@ -113,7 +109,7 @@ def _within(start, length, n):
     return (i >= 0) & (i < (length[:, None] if torch.is_tensor(length) else length))
 
 def _whole(u, n):
-    "Whole numbers 0 to n - 1, equally likely, from uniform numbers in [0, 1)."
+    "Whole numbers 0 to n - 1 (n for all, or [B]), equally likely, from uniform ones in [0, 1)."
     return (u * n).long().clamp_(max=n - 1)
 
 # %% ../nbs/02_augment.ipynb #2876b993
@@ -268,8 +264,8 @@ class Cutout(Op):
     def _apply(self, x, frame, on, key, top, left):
         (h, w), s, bits = frame.size, self.size, None
         for k in range(self.holes):
-            rows, columns = _within(top[:, k], s, h) & on[:, None], _within(left[:, k], s, w)
-            hole = _tall(rows) & _wide(columns)
+            rows = _within(top[:, k], s, h) & on[:, None]
+            hole = _crossing(rows, _within(left[:, k], s, w))
             bits = hole if bits is None else bits.bitwise_or_(hole)
         return _paint(x, bits, _noise(x, key) if self.fill == "noise" else frame.fill(self.fill))
 
@@ -304,7 +300,7 @@ class RandomErasing(Op):
         ratio = low + shape * (high - low)
         height, width = (area / ratio).sqrt().round().long(), (area * ratio).sqrt().round().long()
         return dict(on=on < self.p, key=(key * 2**24).long(), height=height, width=width,
-                    top=_whole_each(top, h - height + 1), left=_whole_each(left, w - width + 1))
+                    top=_whole(top, h - height + 1), left=_whole(left, w - width + 1))
 
     def _largest(self, size):
         "The largest area that fits with every ratio, in pixels."
@@ -314,7 +310,7 @@ class RandomErasing(Op):
 
     def _apply(self, x, frame, on, key, top, left, height, width):
         rows = _within(top, height, frame.size[0]) & on[:, None]
-        bits = _tall(rows) & _wide(_within(left, width, frame.size[1]))
+        bits = _crossing(rows, _within(left, width, frame.size[1]))
         return _paint(x, bits, _noise(x, key) if self.fill == "noise" else frame.fill(self.fill))
 
 # %% ../nbs/02_augment.ipynb #20698016
@@ -327,9 +323,6 @@ def _check_range(op, name, high):
     if value[0] > value[1]: raise refuse(name, value, "(low, high), in this order")
     object.__setattr__(op, name, tuple(value))
 
-def _whole_each(u, n):
-    "As `_whole`, with a range [B] of its own for each image."
-    return torch.minimum((u * n).long(), n - 1)
 
 # %% ../nbs/02_augment.ipynb #32f03a86
 def _gray(x):
