@@ -61,7 +61,7 @@ class Recipe:
     batch_size: int  # images per step
     model_options: dict = field(default_factory=dict)  # passed to `build_model`
     schedule_options: dict = field(default_factory=dict)  # passed to the schedule, but for rates
-    lr_min: float | str = "find"  # lower end of the rates, or "find"
+    lr_min: float | str = "find"  # lower end of the rates, or "find"; 0 only where they fall
     lr_max: float | str = "find"  # upper end of the rates, or "find"
     find_options: dict = field(default_factory=dict)  # passed to `Learner.lr_find`
     momentum: float = 0.9  # of SGD, in [0, 1)
@@ -73,11 +73,11 @@ class Recipe:
     notes: str = ""  # what the source left open and what was chosen
 
     def __post_init__(self):
-        self._check_kinds(), self._check_numbers(), self._check_rates()
+        self._check_kinds(), self._check_numbers()
         plain = [name for name in SCHEDULES if name != "warmup"]  # which wraps another schedule
         check_choice("schedule", self.schedule, plain), check_choice("loss", self.loss, LOSSES)
-        check_choice("model", self.model, MODELS)
-        self._check_options(), self._check_find()
+        _check_net(self.model)
+        self._check_rates(), self._check_options(), self._check_find()
 
 # %% ../nbs/10_experiments.ipynb #a9a2a858
 LOSSES = dict(cross_entropy=cross_entropy, nll=nll_log_softmax)
@@ -87,6 +87,13 @@ _NOT_OPTIONS = dict(  # parameters that are said elsewhere in the recipe, or are
           "seed", "valid_loader"))
 NAMED_DATA = ("shapes", "cifar10", "cifar100")
 _DEFAULTS = dict(data="shapes", seed=0, subset=None, size=None, engine="auto", precision="auto")
+
+def _check_net(name):
+    "Refuse a net that nobody has put into `MODELS`."
+    try: check_choice("model", name, MODELS)
+    except EvaError as error:
+        do = "A net of your own: put it into MODELS of eva_nbs.models first."
+        raise EvaError(f"{error} {do}") from None
 
 # %% ../nbs/10_experiments.ipynb #5774d97d
 @patch
@@ -129,8 +136,9 @@ def _check_find(self: Recipe):
 @patch
 def _check_rates(self: Recipe):
     rates = {key: getattr(self, key) for key in ("lr_min", "lr_max")}
+    rises = "lr_max" in signature(SCHEDULES[self.schedule]).parameters  # from a rate above 0
     for key, rate in rates.items():
-        if rate != "find": check_number(key, rate, low=0, open_low=True)
+        if rate != "find": check_number(key, rate, low=0, open_low=rises or key == "lr_max")
     if "find" not in rates.values(): check_number("lr_min", self.lr_min, high=self.lr_max)
 
 @patch
@@ -167,7 +175,17 @@ def from_dict(
     required = [f.name for f in fields(cls) if f.default is f.default_factory]
     for key in required:
         if key not in d: raise refuse("recipe", f"no {key}", f"all of {', '.join(required)}")
-    return cls(**d | dict(policy=Policy.from_dict(d["policy"])))
+    values = d | dict(policy=Policy.from_dict(d["policy"]))
+    return cls(**values) if d["model"] in list(MODELS) else _of_unknown_net(values)
+
+def _of_unknown_net(values):
+    "A recipe whose net is not in `MODELS`, as after a restart: to read and compare, not to build."
+    recipe = Recipe(**values | dict(model=next(iter(MODELS)), model_options={}))
+    net = (("model", str, None), ("model_options", dict, {}))
+    for key, kind, default in net:
+        value = check_kind(key, values.get(key, default), kind, f"a {kind.__name__}")
+        object.__setattr__(recipe, key, _tuples(value))
+    return recipe
 
 # %% ../nbs/10_experiments.ipynb #75c4839b
 _FOUND = "Source: rates from an LR range test. Chosen here: Nesterov momentum 0.9"
@@ -343,7 +361,7 @@ def get_recipe(
 @patch
 def make_schedule(
     self: Recipe,
-    lr_min: float,  # lower end of the rates, > 0
+    lr_min: float,  # lower end of the rates, > 0; a schedule that only falls may end at 0
     lr_max: float,  # upper end of the rates, > 0
 ) -> Schedule:  # an `eva_nbs.schedules.Schedule`
     "The schedule between two rates."
@@ -365,7 +383,8 @@ def make_learner(
     world_size: int = 1,  # processes that share every batch
 ) -> Learner:  # without a schedule yet, since rates may have to be found first
     "Net, loaders, loss and optimizer of the recipe, ready for `lr_find` or `fit`."
-    set_seed(seed), check_kind("splits", splits, Splits, "Splits, as `load_data` returns them")
+    check_kind("splits", splits, Splits, "Splits, as `load_data` returns them")
+    _check_net(self.model), set_seed(seed)
     options = self.model_options | dict(num_classes=len(splits.classes))
     loaders = make_loaders(splits, self.policy, self._share(world_size), seed=seed, engine=engine,
                            rank=rank, world_size=world_size)
@@ -765,7 +784,7 @@ def _sizes(splits):
     return dict(
         train_images=len(splits.train), valid_images=len(splits.valid or ()),
         image_size=splits.test.size, test_images=len(splits.test),
-        test_checksum=splits.test.checksum)
+        test_counts=splits.test.counts(), test_checksum=splits.test.checksum)
 
 def _effort(run, learner):
     rows, rates = learner.history, learner.history.steps["lr"]
@@ -1049,10 +1068,17 @@ def _sentence(m):
     minutes, seconds = divmod(round(m["train_seconds"]), 60)
     took = f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
     right, percent = round(m["test_accuracy"] * m["test_images"]), 100 * m["test_accuracy"]
+    guess = _guess(m.get("test_counts") or {})
     return (f"{m['recipe']}: a net of {m['parameters']:,} parameters, trained for "
             f"{m['epochs']} epoch{'s' * (m['epochs'] != 1)} on {m['train_images']:,} images "
             f"of {m['data']} in {took}, names {right:,} of {m['test_images']:,} test images "
-            f"right ({percent:.2f} %, loss {m['test_loss']:.3f}).")
+            f"right ({percent:.2f} %, loss {m['test_loss']:.3f}{guess}).")
+
+def _guess(counts):
+    "How often a constant answer would be right, where the classes are unequal."
+    if len(set(counts.values())) < 2: return ""
+    name = max(counts, key=counts.get)
+    return f"; always saying {name}: {100 * counts[name] / sum(counts.values()):.2f} %"
 
 # %% ../nbs/10_experiments.ipynb #bc9c2c0f
 def _facts(run, m):
@@ -1133,6 +1159,7 @@ def _layer_table(recipe, m):
 
 def _untrained(recipe, num_classes):
     "The recipe's net; its first weights are drawn without moving anybody's generator."
+    _check_net(recipe.model)
     options = recipe.model_options | dict(num_classes=num_classes)
     with keep_rng(): return build_model(recipe.model, **options)
 
@@ -1312,8 +1339,18 @@ def _was_stopped(run, resumed, rank, world_size):
         if rank == 0 and not resumed: _remove_if_empty(run)
         raise
 
+_LIBRARY_NETS = tuple(MODELS)  # one that comes later is not there in another process
+
+def _own_parts(recipe):
+    "The names of the net and the ops that the library does not have."
+    ops = {type(op) for op in recipe.policy.ops}
+    own = sorted(op.__name__ for op in ops if op.__module__ != Policy.__module__)
+    return [name for name in (recipe.model,) if name not in _LIBRARY_NETS] + own
+
 def _command_to_go_on(run):
-    "With the program by its path, where its name is not known."
+    "With the program by its path, where its name is not known; in Python for parts of one's own."
+    if own := " and ".join(_own_parts(run.recipe)):
+        return f"Run.load({str(run.folder)!r}, finished=False).train(), in a session with {own}"
     called, name = sys.argv[0], "eva_train"
     program = called if Path(called).name == name and not shutil.which(name) else name
     return shlex.join([program, "--resume", str(run.folder)])

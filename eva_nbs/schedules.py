@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from inspect import signature
 from io import BytesIO
 
 import matplotlib.pyplot as plt
@@ -36,7 +37,9 @@ class Schedule:
 
     def __post_init__(self):
         check_choice("interval", self.interval, ["step", "epoch"])
-        object.__setattr__(self, "options", {k: _plain(v) for k, v in self.options.items()})
+        options = check_kind("options", self.options, dict, "a dict, {} for none")
+        object.__setattr__(self, "options", {k: _plain(v) for k, v in options.items()})
+        _check_build(self.build, self.options)
 
     def __call__(
         self,
@@ -47,13 +50,27 @@ class Schedule:
         if not isinstance(optimizer, torch.optim.Optimizer):
             raise refuse("optimizer", type(optimizer).__name__, "a torch.optim.Optimizer")
         check_number("steps_per_epoch", steps_per_epoch, low=1, integer=True)
-        return self.build(optimizer, int(steps_per_epoch), **self.options)
+        made = self.build(optimizer, int(steps_per_epoch), **self.options)
+        watched = self.monitor and self.interval == "epoch"
+        if watched or not isinstance(made, ReduceLROnPlateau): return made
+        raise refuse("build", "one that makes a ReduceLROnPlateau", "that with a metric per epoch",
+                     'Give interval="epoch" and monitor="valid_loss", or take plateau().')
 
     def __repr__(self):
         shown = [f"{k}={v!r}" for k, v in self.options.items() if v is not None]
         return f"{self.name}({', '.join(shown)})"
 
 # %% ../nbs/04_schedules.ipynb #f4b126ba
+def _check_build(build, options):
+    "Refuse what cannot be called as a schedule calls it."
+    try: signature(build).bind(None, None, **options)
+    except (TypeError, ValueError) as error:
+        raise refuse("build", f"{getattr(build, '__name__', type(build).__name__)} ({error})",
+                     f"a function ({', '.join(['optimizer', 'steps_per_epoch', *options])}) that "
+                     "makes a scheduler", "For example lambda optimizer, steps: StepLR(optimizer, "
+                     "3 * steps).") from None
+
+
 def _plain(value):
     "NumPy's scalars as Python's own, so that a checkpoint can be read without running code."
     if isinstance(value, (tuple, list)): return tuple(map(_plain, value))
@@ -141,17 +158,19 @@ def plot_schedule(
     lr: float = 0.1,  # the rate of the optimizer that it is built on, > 0
     metrics: ArrayLike | None = None,  # what is monitored, per epoch; None: never better
     ax: plt.Axes | None = None,  # where to draw; None: a new figure
-    label: str | None = None,  # for a legend, when several schedules share the axes
-    color: str | None = None,  # of the line; None: the house style's
+    label: str | None = None,  # for a legend, when several schedules share the axes; None: its name
+    color: str | None = None,  # of the line; None: one that no schedule on these axes has
 ) -> plt.Axes:  # the axes with the rate
     "The learning rate over the epochs, before any training; the momentum beside it if it moves."
     curve = lr_curve(schedule, epochs, steps_per_epoch, lr, metrics)
-    ax = new_axes(ax, figsize=(5.6, 3.2))
-    ax.plot(curve["epoch"], curve["lr"], color=color or COLORS["train"], lw=2, label=label)
+    ax, name = new_axes(ax, figsize=(5.6, 3.2)), schedule.name.replace("_", " ")
+    others = len(ax.get_legend_handles_labels()[1])
+    color = color or (f"C{others}" if others else COLORS["train"])
+    ax.plot(curve["epoch"], curve["lr"], color=color, lw=2, label=label or name)
     ax.set(xlabel="epoch", ylabel="learning rate", ylim=(0, None))
     ax.xaxis.get_major_locator().set_params(integer=True)
-    if label: ax.legend(frameon=False, fontsize=8)
-    else: ax.set_title(schedule.name.replace("_", " "))
+    if label or others: ax.legend(frameon=False, fontsize=8)
+    if not label: ax.set_title("" if others else name)
     if np.ptp(curve["momentum"]) > 0: _plot_momentum(ax, curve)
     return ax
 

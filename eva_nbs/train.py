@@ -539,7 +539,8 @@ def _check_parts(model, loaders, loss, optimizer, schedule, callbacks):
             ("optimizer", brief(optimizer), optimizer is None or callable(optimizer),
              "a function of the parameters that makes an optimizer", "For example sgd(0.1)."),
             ("schedule", schedule, isinstance(schedule, (Schedule, type(None))), "a Schedule",
-             "For example one_cycle(0.1).")]
+             "For example one_cycle(0.1), or of your own: Schedule('steps', {}, lambda optimizer, "
+             "steps: StepLR(optimizer, 3), interval='epoch').")]
     rows += [("callbacks", c, isinstance(c, Callback), "instances of Callback",
               "A class needs its brackets: EMA().") for c in callbacks]
     rows += [("callbacks", f"{c}, which another learner has", not getattr(c, "_taken", False),
@@ -672,8 +673,11 @@ _enough_memory = fits_memory("a batch to score", "Make the loaders with a smalle
 @patch
 def _loader(self: Learner, loader):
     "The loader itself, or the one of that name."
-    if not hasattr(loader, "__iter__") or hasattr(loader, "shape"):
-        raise refuse("loader", type(loader).__name__, "train, valid, test, or batches of images")
+    file = isinstance(loader, (str, Path)) and Path(loader).suffix
+    if file or not hasattr(loader, "__iter__") or hasattr(loader, "shape"):
+        raise refuse("loader", loader if file else type(loader).__name__,
+                     "train, valid, test, or batches of images", "For an image of your own: "
+                     "predict(normalized(open_image(file, size)[None], loaders.train.stats)).")
     if not isinstance(loader, str): return loader
     found = getattr(self.loaders, check_choice("loader", loader, ["train", "valid", "test"]))
     if found is None:
@@ -848,8 +852,11 @@ def _unread(rate):
 def running(
     self: Learner,
     last: int = 50,  # how many batches back, at most to the start of the epoch
-) -> dict:  # loss, accuracy in [0, 1]
+) -> dict:  # loss, accuracy in [0, 1]; between two epochs those of the whole epoch before
     "How training goes right now. It waits for the device: not for every batch."
+    if not self._sums["n"]:
+        if self.history: return {k: self.history[-1][f"train_{k}"] for k in ("loss", "accuracy")}
+        raise refuse("running", "a training without a batch", "one that has begun", "Call fit.")
     loss, correct, n = (np.array(_numbers(self._sums[k][-last:]), dtype=float)
                         for k in ("loss", "correct", "n"))
     return dict(loss=float(loss @ n / n.sum()), accuracy=float(correct.sum() / n.sum()))
