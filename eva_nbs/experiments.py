@@ -278,7 +278,7 @@ def diff(
     check_kind("other", other, Recipe, "a Recipe")
     mine, theirs = self.facts(), other.facts()
     keys = [k for k in mine | theirs if mine.get(k) != theirs.get(k)]
-    text = lambda v: f"{v:g}" if isinstance(v, float) else v  # pandas would print 7.5e-07 as 0.000001
+    text = lambda v: f"{v:g}" if isinstance(v, float) else v  # pandas rounds to six decimals
     rows = [[text(facts.get(k, "–")) for facts in (mine, theirs)] for k in keys]
     names = [self.name, other.name if other.name != self.name else f"the other {other.name}"]
     return pd.DataFrame(rows, index=keys, columns=names, dtype=object)
