@@ -6,8 +6,8 @@
 __all__ = ['enough_memory', 'MAPS', 'WEIGHTS', 'METHODS', 'as_input', 'untouched', 'copied', 'call_model', 'spatial_layers',
            'stage_layers', 'auto_layer', 'choose_layers', 'target_scores', 'Look', 'look', 'gradcam_map',
            'gradcam_plus_plus_map', 'hirescam_map', 'xgradcam_map', 'layercam_map', 'eigencam_map', 'scorecam_weights',
-           'ablationcam_weights', 'guided_backprop', 'CamResult', 'check_cams', 'check_pair', 'enlarged', 'grad_cam',
-           'overlay', 'panel', 'show_cams', 'show_layers', 'show_mistake_cams']
+           'ablationcam_weights', 'guided_backprop', 'CamResult', 'check_cams', 'check_pair', 'enlarged',
+           'usable_methods', 'grad_cam', 'overlay', 'panel', 'show_cams', 'show_layers', 'show_mistake_cams']
 
 # %% ../nbs/08_gradcam.ipynb #e936eaec
 import copy, sys, warnings
@@ -30,7 +30,7 @@ from .core import (check_built, check_choice, check_kind, check_number, eval_mod
 from .data import ChannelStats, ImageData
 from .interpret import (Predictions, captions, check_classifier, check_data, check_made_by,
                                check_predictions, mistakes, normalized, show_mistakes)
-from .models import capturing
+from .models import capturing, channels_last, shaped_like
 
 # %% ../nbs/08_gradcam.ipynb #1ab5a38c
 def as_input(
@@ -113,11 +113,6 @@ def _misfit(model, xb, error):
 def _is_map(out):
     return isinstance(out, torch.Tensor) and out.ndim == 4 and out.shape[2] * out.shape[3] > 1
 
-def _like(out, x):
-    "Whether a map is shaped like the images: weights are not, nor are maps `[N, h, w, K]`."
-    scale = ((out.shape[2] * out.shape[3]) / (x.shape[2] * x.shape[3])) ** 0.5
-    near = [abs(o - scale * i) <= 2 for o, i in zip(out.shape[2:], x.shape[2:])]
-    return len(out) == len(x) and all(near)
 
 @enough_memory
 def spatial_layers(
@@ -128,7 +123,7 @@ def spatial_layers(
     model, x, found = check_classifier(model), as_input(model, xb)[:1], {}
     def _note(name, out):
         found.pop(name, None)  # a module that is called twice counts where it ends
-        if _is_map(out) and _like(out, x): found[name] = tuple(out.shape[1:])
+        if _is_map(out) and shaped_like(out, x): found[name] = tuple(out.shape[1:])
     parts = {name: module for name, module in model.named_modules() if name}
     with capturing(parts, _note), untouched(model): call_model(model, x)
     return found
@@ -231,15 +226,17 @@ def target_scores(
 
 # %% ../nbs/08_gradcam.ipynb #21c0a1c3
 @contextmanager
-def _watched(model, layers):
-    "What each layer put out during a call: the tensor of which the later layers got a copy."
+def _watched(model, layers, x):
+    "What each layer put out for `x`, channels second: of this tensor the later layers got a copy."
     found = {}
     def _keep(name, out):
         found[name] = out
         if not _is_map(out): return out
         torch.set_grad_enabled(True)  # the guard around the call switches it off again
-        found[name] = out if out.requires_grad else out.detach().requires_grad_()
-        return found[name].clone()
+        last, out = channels_last(out, x), out if out.requires_grad else out.detach()
+        out = out.requires_grad_()
+        found[name] = out.permute(0, 3, 1, 2) if last else out
+        return (found[name].permute(0, 2, 3, 1) if last else out).clone()
     with capturing({name: model.get_submodule(name) for name in layers}, _keep): yield found
 
 def _check_found(model, xb, layers, found):
@@ -286,7 +283,7 @@ def look(
     "One forward pass, one backward pass from the score to the first of the layers, no trace."
     model, x = check_classifier(model), as_input(model, xb)
     layers = choose_layers(model, x, layers)
-    with untouched(model), _watched(model, layers) as found:
+    with untouched(model), _watched(model, layers, x) as found:
         score, classes = target_scores(call_model(model, x), target)
         _check_found(model, x, layers, found)
         if not score.isfinite().all():
@@ -392,8 +389,9 @@ def _without_channels(model, module, x, channels, last):
     "Logits `[k, C]` of one image, each lacking a channel of what the module's `last` call put out."
     def _hook(i, out):
         if i != last: return out
+        second = (0, 3, 1, 2) if channels_last(out[:1], x) else (0, 1, 2, 3)
         out = out.repeat(len(channels), 1, 1, 1) if len(out) == 1 else out.clone()
-        out[torch.arange(len(channels)), channels] = 0
+        out.permute(second)[torch.arange(len(channels)), channels] = 0
         return out
     with _at_calls(model, module, _hook):
         try:
@@ -523,6 +521,17 @@ MAPS = {"gradcam": gradcam_map, "gradcam++": gradcam_plus_plus_map, "hirescam": 
         "xgradcam": xgradcam_map, "layercam": layercam_map, "eigencam": eigencam_map}
 WEIGHTS = {"scorecam": scorecam_weights, "ablationcam": ablationcam_weights}
 METHODS = (*MAPS, *WEIGHTS, "guided_gradcam")
+
+@enough_memory
+def usable_methods(
+    model: nn.Module,  # any classifier
+    xb: torch.Tensor,  # float `[N, C, H, W]`; only the first image is used
+    methods: tuple = METHODS,  # the names to choose from
+) -> tuple:  # all of them, or all but "guided_gradcam"
+    "The methods that the model can do: guided backpropagation is left out where there is no ReLU."
+    model, x = check_classifier(model), as_input(model, xb)[:1].requires_grad_()
+    with untouched(model), torch.enable_grad(), _GuidedReLU() as mode: call_model(model, x)
+    return tuple(m for m in methods if mode.count or m != "guided_gradcam")
 
 @enough_memory
 def _check_rows(model, x, target):

@@ -4,9 +4,10 @@
 
 # %% auto #0
 __all__ = ['NORMS', 'MODELS', 'norm_layer', 'Projection', 'BasicBlock', 'resnet18', 'ResBlock', 'Scale', 'custom_resnet',
-           'plain_cnn', 'build_model', 'count_parameters', 'stages', 'capturing', 'activations', 'Summary', 'summary',
-           'receptive_fields', 'show_receptive_fields', 'Diagram', 'diagram', 'show_feature_maps', 'first_conv',
-           'show_filters', 'layer_stats', 'plot_layer_stats', 'kaiming_init']
+           'plain_cnn', 'build_model', 'count_parameters', 'stages', 'capturing', 'activations', 'shaped_like',
+           'channels_last', 'Summary', 'summary', 'receptive_fields', 'show_receptive_fields', 'Diagram', 'diagram',
+           'show_feature_maps', 'first_conv', 'show_filters', 'layer_stats', 'slanted_names', 'plot_layer_stats',
+           'kaiming_init']
 
 # %% ../nbs/03_models.ipynb #2bec0811
 import copy, difflib, inspect, re
@@ -351,6 +352,25 @@ def _first_tensor(output):
     parts = parts if isinstance(parts, (tuple, list)) else [parts]
     return next((part for part in parts if isinstance(part, torch.Tensor)), None)
 
+# %% ../nbs/03_models.ipynb #4dc5f9eb
+def shaped_like(
+    maps: torch.Tensor,  # [N, K, h, w]
+    images: torch.Tensor,  # [N, C, H, W]
+) -> bool:
+    "Whether maps have the proportions of the images, but for two pixels of borders."
+    scale = ((maps.shape[2] * maps.shape[3]) / (images.shape[2] * images.shape[3])) ** 0.5
+    near = [abs(m - scale * i) <= 2 for m, i in zip(maps.shape[2:], images.shape[2:])]
+    return len(maps) == len(images) and all(near)
+
+
+def channels_last(
+    maps: torch.Tensor,  # what a layer put out
+    images: torch.Tensor,  # [N, C, H, W], of which it was made
+) -> bool:
+    "Whether maps are `[N, h, w, K]`: only so are they shaped like the images."
+    if maps.ndim != 4 or shaped_like(maps, images): return False
+    return shaped_like(maps.permute(0, 3, 1, 2), images)
+
 # %% ../nbs/03_models.ipynb #638a8d78
 @dataclass(frozen=True)
 class Summary:
@@ -584,7 +604,8 @@ def receptive_fields(
         raise refuse("canvas", canvas, f"a side that {type(net).__name__} takes",
                      f"With this one it never comes to {unseen[0]}. Its own size is {size[1]}.")
     reached = [name for name in maps if seen[name].requires_grad]
-    rows = [_field_row(name, maps[name], seen[name], image, size) for name in reached]
+    rows = [_field_row(n, *_channels_second(net, maps[n], size, seen[n], image), image, size)
+            for n in reached]
     return pd.DataFrame(rows, columns=["layer", "channels", "map", "jump", "field", "share"])
 
 # %% ../nbs/03_models.ipynb #1090607e
@@ -605,6 +626,12 @@ def _run(model, size, look):
 _MISFITS = RuntimeError, ValueError, AssertionError, TypeError  # what nets say to a wrong image
 
 
+def _channels_second(net, output, size, wide, image):
+    "A map on the model's own size and on the canvas; one of them tells if its channels come last."
+    last = channels_last(output, _probe(net, size)) or channels_last(wide, image)
+    return [a.permute(0, 3, 1, 2) if last else a for a in (output, wide)]
+
+
 def _field_row(name, output, wide, image, size):
     "One line of the table of receptive fields; `share` is the part of the image that is seen."
     (h, w), field = output.shape[2:], _field(wide, image)
@@ -623,6 +650,9 @@ def show_receptive_fields(
     ax: plt.Axes | None = None,  # where to draw; None: a new figure
 ) -> plt.Axes:  # the axes
     "The square of the image that the middle pixel of each layer's map sees."
+    dtype, shape = str(getattr(image, "dtype", "")), tuple(getattr(image, "shape", ()))
+    if not dtype.endswith("uint8") or len(shape) != 3 or shape[2] != 3:
+        raise _no_image(image, "uint8 [H, W, 3]", "One of data.images, as it was read.")
     table = receptive_fields(model, (3, *image.shape[:2]), layers)
     ax, (h, w) = new_axes(ax, figsize=(4.6, 3.4)), image.shape[:2]
     ax.imshow(image, extent=(0, w, h, 0), interpolation="nearest")
@@ -637,6 +667,13 @@ def show_receptive_fields(
               title="one pixel sees")
     ax.axis("off")
     return ax
+
+
+def _no_image(image, allowed, do):
+    "The error for something that is not the image that is needed."
+    shape = list(getattr(image, "shape", []))
+    return refuse("image", f"a {type(image).__name__} {getattr(image, 'dtype', '')} {shape}",
+                  allowed, do)
 
 # %% ../nbs/03_models.ipynb #7f9036c8
 def _label(layer):
@@ -656,16 +693,36 @@ def _is_residual(module):
     "Whether a block has a skip around it, as far as its parts' names tell."
     return any(hasattr(module, name) for name in ("residual", "shortcut", "downsample", "skip"))
 
+
+def _hands_on(block, args):
+    "Whether a block puts out what comes in while its layers with weights say nothing."
+    heard = {n: m for n, m in block.named_modules() if n and [*m.parameters(recurse=False)]}
+    def _silence(name, out):
+        if isinstance(out, torch.Tensor): return torch.zeros_like(out)
+        return tuple(part if part is None else torch.zeros_like(part) for part in out)
+    try:
+        n, shape = args[0].numel(), args[0].shape
+        x = torch.linspace(0, 1, n).view(shape).to(args[0])  # nothing that a ReLU would change
+        with capturing(heard, _silence), torch.no_grad(): out = block.forward(x.clone())
+    except Exception: return False  # there is no telling what a block says to that
+    return bool(heard) and isinstance(out, torch.Tensor) and torch.equal(out, x)
+
 # %% ../nbs/03_models.ipynb #03ce0cce
-def _pieces(stage):
+def _steps(stage):
+    "The layers and blocks of a stage; those of a chain within it are steps of their own."
+    for child in stage if isinstance(stage, nn.Sequential) else [stage]:
+        if type(child) is nn.Sequential: yield from _steps(child)
+        else: yield child
+
+
+def _pieces(stage, skips):
     "The stage's steps as (words, has a skip): runs of plain layers in one, each block by itself."
     if not any(True for _ in stage.children()): return [(_label(stage) or "identity", False)]
-    if not isinstance(stage, nn.Sequential): return [(_words(stage), _is_residual(stage))]
     pieces = []
-    for child in stage:
-        plain = not any(True for _ in child.children())
+    for child in _steps(stage):
+        plain, skip = not any(True for _ in child.children()), child in skips or _is_residual(child)
         if plain and pieces and pieces[-1][2]: pieces[-1][0].append(_label(child))
-        else: pieces.append(([(_label if plain else _words)(child)], _is_residual(child), plain))
+        else: pieces.append(([(_label if plain else _words)(child)], skip, plain))
     return [(", ".join(filter(None, words)), skip) for words, skip, _ in pieces if any(words)]
 
 
@@ -704,10 +761,15 @@ def diagram(
     name: str | None = None,  # shown above the picture; None: the model's class
 ) -> Diagram:  # shows itself
     "Read the stages, their shapes, sizes and steps off a model, which stays bit-identical."
-    net, named = unwrap(model), stages(model)
-    seen = _run(net, size, lambda xb: _put_out(net, xb, named, False))
+    net, named, skips = unwrap(model), stages(model), set()
+    def _note(block, args, output):
+        if _hands_on(block, args): skips.add(block)
+    with ExitStack() as hooks:
+        for step in {step for stage in named.values() for step in _steps(stage)}:
+            if [*step.children()]: hooks.enter_context(step.register_forward_hook(_note))
+        seen = _run(net, size, lambda xb: _put_out(net, xb, named, False))
     shape = lambda output: () if output is None else tuple(output.shape[1:])
-    parts = tuple((n, shape(out), count_parameters(named[n]), tuple(_pieces(named[n])))
+    parts = tuple((n, shape(out), count_parameters(named[n]), tuple(_pieces(named[n], skips)))
                   for n, out in seen.items())
     return Diagram(name or type(net).__name__, tuple(size), parts)
 
@@ -761,7 +823,7 @@ def _block(ax, x, part, scale):
         at = x + width * (k + 0.5) / skips
         arc = np.linspace(0, np.pi, 30)
         y = height / 2 + 0.3 * np.sin(arc)
-        ax.plot(at - 0.22 * np.cos(arc), y, color=COLORS["accent"], lw=2)
+        ax.plot(at - min(0.22, width / skips / 2) * np.cos(arc), y, color=COLORS["accent"], lw=2)
     ax.text(middle, -3.45, name, ha="center", va="top", fontsize=9, weight="bold")
     count = f"\n{_short(parameters)}" if parameters else ""
     ax.text(middle, -3.95, _shape(shape) + count, ha="center", va="top", fontsize=7.5)
@@ -800,11 +862,11 @@ def show_feature_maps(
     check_number("n", n, low=1, integer=True)
     good = isinstance(image, torch.Tensor) and image.ndim == 3 and image.is_floating_point()
     if not good:
-        shape = list(getattr(image, "shape", []))
-        raise refuse("image", f"a {type(image).__name__} {getattr(image, 'dtype', '')} {shape}",
-                     "a float tensor [3, H, W]", "One of the normalised images of a loader.")
-    output = activations(model, image[None], [layer])[layer][0].float().cpu()
-    if output.ndim != 3: raise refuse("layer", layer, "a layer that puts out maps", "Try a stage.")
+        raise _no_image(image, "a float tensor [3, H, W]",
+                        "One of the normalised images of a loader.")
+    output = activations(model, image[None], [layer])[layer].float().cpu()
+    if output.ndim != 4: raise refuse("layer", layer, "a layer that puts out maps", "Try a stage.")
+    output = output.permute(0, 3, 1, 2)[0] if channels_last(output, image[None]) else output[0]
     order = output.abs().amax((1, 2)).argsort(descending=True, stable=True)[:n]
     limit = max(output[order].abs().max().item(), 1e-12)
     look, axes = dict(cmap="RdBu_r", vmin=-limit, vmax=limit), _grid(len(order), axes)
@@ -880,6 +942,16 @@ def layer_stats(
     return pd.DataFrame(rows, columns=["layer", "kind", "mean", "std", "zeros"])
 
 # %% ../nbs/03_models.ipynb #329ca559
+def slanted_names(
+    ax: plt.Axes,  # whose places 0, 1, … along the axis get them
+    names: Iterable[str],  # a name for each place
+) -> None:
+    "Names below an axis; where they would touch, only every second, third, … of them."
+    width = 72 * ax.get_window_extent().width / ax.figure.dpi  # in points; a name takes ten of them
+    places = range(0, len(names := list(names)), int(10 * len(names) / width) + 1)
+    ax.set_xticks(places, [names[i] for i in places], rotation=60, ha="right", fontsize=7)
+
+
 def plot_layer_stats(
     stats: pd.DataFrame,  # what `layer_stats` returned
     ax: plt.Axes | None = None,  # where to draw; None: a new figure
@@ -893,7 +965,7 @@ def plot_layer_stats(
     ax, std = new_axes(ax, figsize=(6.4, 3.2)), stats["std"].clip(lower=1e-12)
     ax.semilogy(range(len(std)), std, "o-", color=color or COLORS["train"], ms=4, label=label)
     ax.axhline(1, color=COLORS["muted"], lw=1, ls=":")
-    ax.set_xticks(range(len(stats)), stats.layer, rotation=60, ha="right", fontsize=7)
+    slanted_names(ax, stats.layer)
     ax.set(ylabel="std of the outputs", title="does the signal survive?")
     if label: ax.legend(frameon=False)
     return ax

@@ -9,7 +9,7 @@ __all__ = ['pointing_game', 'energy_inside', 'best_iou', 'blind_maps', 'bootstra
            'plot_sensitivity', 'reach']
 
 # %% ../nbs/08b_trust.ipynb #18b71640
-import itertools
+import itertools, warnings
 from collections.abc import Iterable
 
 import matplotlib.pyplot as plt
@@ -23,9 +23,9 @@ from .core import COLORS, check_choice, check_kind, check_number, new_axes, refu
 from .data import ChannelStats, ImageData
 from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers, copied,
                              enlarged, enough_memory, grad_cam, spatial_layers, stage_layers,
-                             target_scores, untouched)
+                             target_scores, untouched, usable_methods)
 from .interpret import check_classifier, check_data, normalized
-from .models import stages
+from .models import slanted_names, stages
 
 # %% ../nbs/08b_trust.ipynb #5e3f676f
 def _no_nan(name, maps):
@@ -127,6 +127,14 @@ def _methods(methods):
     for method in methods: check_choice("method", method, METHODS)
     return methods
 
+def _usable(model, xb, default):
+    "The methods of `default` that the model can do, and a warning if one is left out."
+    usable = usable_methods(model, xb, default)
+    if usable != default:
+        warnings.warn(f"guided_gradcam is left out: {type(check_classifier(model)).__name__} has "
+                      "no ReLU, and ReLUs are all that it changes", stacklevel=3)
+    return usable
+
 # %% ../nbs/08b_trust.ipynb #84fab685
 def _sample(data, stats, n, seed):
     "`n` images drawn by the seed: batch, classes, masks."
@@ -151,7 +159,7 @@ def localisation(
     model: nn.Module,  # any classifier
     data: ImageData,  # `ImageData` with masks
     stats: ChannelStats,  # the `ChannelStats` that the model was trained with
-    methods: Iterable[str] = METHODS,  # which methods, see `grad_cam`
+    methods: Iterable[str] | None = None,  # which of `METHODS`; None: all that the model can do
     layers: str | list[str] | None = None,  # which layers; None: the last two of `stage_layers`
     n: int = 200,  # how many images, drawn by the seed
     seed: int = 0,  # of the drawing and of the noise map
@@ -160,7 +168,7 @@ def localisation(
     itself (on the grid of the last layer)."""
     xb, yb, masks = _sample(data, stats, n, seed)
     layers, rows = choose_layers(model, xb, layers or stage_layers(model, xb, 2)), []
-    for method in _methods(methods):
+    for method in _methods(_usable(model, xb, METHODS) if methods is None else methods):
         cams = grad_cam(model, xb, yb, layers, method)
         for layer in layers:
             maps = enlarged(cams, layer, kind="signed")
@@ -449,12 +457,15 @@ def weight_randomisation(
     xb: torch.Tensor,  # float `[N, C, H, W]`, normalised
     target: int | torch.Tensor | None = None,  # ints `[N]`; None: the intact model's answer
     layer: str | None = None,  # whose maps; None: `auto_layer`
-    methods: Iterable[str] = (*_COMPARED, "guided_gradcam"),  # which methods
+    methods: Iterable[str] | None = None,  # None: five, guided_gradcam only where there are ReLUs
     seed: int = 0,  # of the random weights
 ) -> pd.DataFrame:  # a row per stage lost, from "nothing"; mean rank correlation of each method
     "Forget the stages from the last to the first, and compare the maps with the intact model's."
     _no_function(target)
-    methods, names, rows = _methods(methods), list(stages(check_classifier(model)))[::-1], []
+    if methods is None: methods = _usable(model, xb, (*_COMPARED, "guided_gradcam"))
+    methods, rows = _methods(methods), []
+    parts = stages(check_classifier(model)).items()
+    names = [name for name, part in parts if part.state_dict()][::-1]  # what there is to forget
     first = grad_cam(model, xb, target, layer, methods[0])
     maps = lambda net, m: grad_cam(net, xb, first.classes, first.layers[-1], m).pick()
     intact = {m: maps(model, m) for m in methods}
@@ -473,7 +484,7 @@ def plot_randomisation(
     ax, x = new_axes(ax), range(len(table))
     for name in table: ax.plot(x, table[name], "o-", ms=4, label=name)
     ax.axhline(0, color=COLORS["muted"], lw=1)
-    ax.set_xticks(x, table.index, rotation=25, ha="right")
+    slanted_names(ax, table.index)
     ax.set(xlabel="random weights in …", ylabel="rank correlation with\nthe intact model's maps",
            ylim=(min(-0.35, table.min().min() - 0.05), 1.05))
     ax.legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))

@@ -36,8 +36,8 @@ from .augment import Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, draw_sam
 from .core import (COLORS, EvaError, check_choice, check_kind, check_number, new_axes,
                           plain_text, refuse, short_text)
 from .data import ChannelStats, ImageData, channel_stats
-from .gradcam import (METHODS, WEIGHTS, as_input, call_model, choose_layers, copied,
-                             grad_cam, panel, stage_layers, untouched)
+from .gradcam import (METHODS, WEIGHTS, as_input, auto_layer, call_model, choose_layers,
+                             copied, grad_cam, panel, stage_layers, untouched, usable_methods)
 from .interpret import (ORDERS, Predictions, captions, check_data, check_made_by,
                                check_stats, mistakes, normalized, predict)
 from .lr_finder import LRFind
@@ -521,6 +521,7 @@ def _steps(epochs, points=400):
 def _range_test(ax, found, low, high):
     "The curve with a range of your own, and a title that judges it: in red where it goes too far."
     replace(found, lr_min=low, lr_max=high).plot(ax)
+    for note in ax.texts: note.set_fontsize(7)  # the axes are narrower than those of a plot alone
     ax.minorticks_off()
     colour = COLORS["test"] if high > found.lr_max * 1.01 else rcParams["text.color"]
     ax.set_title(_judge(found, low, high), fontsize=9, color=colour)
@@ -684,13 +685,18 @@ def _map(figure, place, image, cams, layer, opacity, classes):
     return _still(figure, place, shown, f"{cams.method} for “{name}”", note)
 
 # %% ../nbs/09_widgets.ipynb #2d06e012
-def _cam_controls(data, layers, methods):
+def _layer(model, xb, layers=None):
+    "The layers to choose from: those named, beginning at the last; or the stages, at `auto_layer`."
+    offered = tuple(choose_layers(model, xb, layers or stage_layers(model, xb)))
+    best = None if layers else auto_layer(model, xb)
+    return Pick(offered, best if best in offered else offered[-1])
+
+def _cam_controls(data, layer, methods):
     "Image, class, layer, method and opacity."
     targets = ("predicted", "actual", *data.classes)
     return dict(
         image=Slide(0, len(data) - 1, 0), target=Pick(targets, "predicted", "class"),
-        layer=Pick(layers, layers[-1]), method=Pick(methods, methods[0]),
-        opacity=Slide(0, 1, 0.5, 0.05))
+        layer=layer, method=Pick(methods, methods[0]), opacity=Slide(0, 1, 0.5, 0.05))
 
 # %% ../nbs/09_widgets.ipynb #ea2779bd
 def gradcam_explorer(
@@ -698,14 +704,15 @@ def gradcam_explorer(
     data: ImageData,  # `ImageData`: the images to choose from
     stats: ChannelStats,  # `ChannelStats` that the model was trained with
     layers: list[str] | None = None,  # names of layers to offer; None: one for each size of map
-    methods: Iterable[str] = _QUICK,  # which of `METHODS` to offer
+    methods: Iterable[str] | None = None,  # which to offer; None: those that are quick, if it can
 ) -> Explorer:  # its `result` is the `CamResult` that is shown
     "Move through images, classes, layers and methods; see the map over the image."
     check_data(data), check_stats(stats)
+    model, batch = _copy(model), lambda i: normalized(data.images[i:i + 1], stats)
+    if methods is None: methods = usable_methods(model, batch(0), _QUICK)
     methods = tuple(methods) if isinstance(methods, (list, tuple)) and methods else (methods,)
     for name in methods: check_choice("method", name, METHODS)
-    model, batch = _copy(model), lambda i: normalized(data.images[i:i + 1], stats)
-    layers = tuple(choose_layers(model, batch(0), layers or stage_layers(model, batch(0))))
+    layer = _layer(model, batch(0), layers)
     said = lru_cache(64)(lambda i: _probabilities(model, batch(i)))
     look = lru_cache(64)(lambda i, k, layer, method: grad_cam(model, batch(i), k, layer, method))
     def _draw(figure, image, target, layer, method, opacity):
@@ -719,7 +726,7 @@ def gradcam_explorer(
         _evidence_bar(figure, [0.37, 0.07, 0.19, 0.02])
         _bars(figure, [0.72, 0.08, 0.27, 0.80], probs, data.classes, actual, int(cams.classes[0]))
         return cams
-    return Explorer(_draw, _cam_controls(data, layers, methods), (8.2, 3.3), "activation map")
+    return Explorer(_draw, _cam_controls(data, layer, methods), (8.2, 3.3), "activation map")
 
 # %% ../nbs/09_widgets.ipynb #353aadf3
 def _page(preds, n, order, actual, predicted, page, **_):
@@ -744,13 +751,12 @@ def _two_maps(figure, data, preds, i, look, opacity):
         _map(figure, place, image, cams, cams.layers[-1], opacity, data.classes)
     _bars(figure, [0.77, 0.10, 0.22, 0.76], preds.probs[i], data.classes, actual, said)
 
-def _mistake_controls(preds, classes, layers, n):
+def _mistake_controls(preds, classes, layer, n):
     "Filters and page, the tile on view, layer and opacity of its maps."
     names, pages = ("any", *classes), max(1, -(-len(preds.wrong) // n))
     return dict(
         order=Pick(ORDERS, ORDERS[0]), actual=Pick(names, "any"), predicted=Pick(names, "any"),
-        page=Slide(1, pages, 1), tile=Tiles(n),
-        layer=Pick(layers, layers[-1]), opacity=Slide(0, 1, 0.5, 0.05))
+        page=Slide(1, pages, 1), tile=Tiles(n), layer=layer, opacity=Slide(0, 1, 0.5, 0.05))
 
 # %% ../nbs/09_widgets.ipynb #f15fca63
 def mistakes_explorer(
@@ -766,7 +772,6 @@ def mistakes_explorer(
     else: check_made_by(preds, model, data, stats)
     model = _copy(model)
     batch = lambda i: normalized(data.images[i:i + 1], stats)
-    layers = tuple(stage_layers(model, batch(0)))
     look = lru_cache(64)(lambda i, k, layer: grad_cam(model, batch(i), k, layer))
     def _gallery(**values):
         which = _page(preds, n, **values)
@@ -777,7 +782,7 @@ def mistakes_explorer(
         i = which[min(tile, len(which) - 1)]
         _two_maps(figure, data, preds, i, lambda k: look(i, k, layer), opacity)
         return i
-    controls = _mistake_controls(preds, data.classes, layers, n)
+    controls = _mistake_controls(preds, data.classes, _layer(model, batch(0)), n)
     return Explorer(_draw, controls, (8.6, 2.7), "mistakes", gallery=_gallery)
 
 # %% ../nbs/09_widgets.ipynb #a4cd6283
