@@ -323,7 +323,6 @@ def _check_range(op, name, high):
     if value[0] > value[1]: raise refuse(name, value, "(low, high), in this order")
     object.__setattr__(op, name, tuple(value))
 
-
 # %% ../nbs/02_augment.ipynb #32f03a86
 def _gray(x):
     "The grey value of each pixel, [B,H,W,1], in whole levels."
@@ -419,7 +418,6 @@ class Mixup(Op):
     draws = ("weight",)
 
     def __post_init__(self): check_number("alpha", self.alpha, low=0, high=100, open_low=True)
-
 
     def _params(self, frame, weight): return dict(weight=_beta(weight, self.alpha))
 

@@ -267,7 +267,6 @@ def facts(self: Recipe) -> dict:  # name of the fact → plain value, dictionari
         shown |= {f"{key[:-8]} {k}": v for k, v in value.items()} if nested else {key: value}
     return shown | {f"policy {k}": repr(op) for k, op in enumerate(self.policy.ops, 1)}
 
-
 # %% ../nbs/10_experiments.ipynb #71b3c8a1
 @patch
 def diff(

@@ -1360,7 +1360,6 @@ def _plain(value):
     if not isinstance(value, dict) or all(map(torch.is_tensor, value.values())): return value
     return {_plain(k): _plain(v) for k, v in value.items()}
 
-
 # %% ../nbs/06_train.ipynb #ef19cc85
 @patch
 def _all_generators(self: Learner):

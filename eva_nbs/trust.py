@@ -196,7 +196,6 @@ def _panel(ax, key, table, names):
                     label=layer)
     ax.set(xlim=(0, 1), title=_MEASURES[key], xlabel="mean, 95 % interval")
 
-
 # %% ../nbs/08b_trust.ipynb #9e2d4fa7
 def plot_localisation(
     table: pd.DataFrame,  # from `localisation`
@@ -215,7 +214,6 @@ def plot_localisation(
     axes[0].set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     axes[-1].legend(fontsize=7, loc="center left", bbox_to_anchor=(1, 0.5))
     return np.asarray(axes)
-
 
 # %% ../nbs/08b_trust.ipynb #0333d720
 def _ranks(maps):
