@@ -1034,12 +1034,21 @@ def _seed_generators(self: Learner):
 def _build_schedule(self: Learner):
     "Make the scheduler on the first fit; refuse another schedule after that."
     if self.scheduler is not None: return self._check_schedule()
+    if self._built_from is not None: self._rates_as_made()
     if self.schedule is None:
         peak, epochs = float(_fastest(self.optimizer)["lr"]), max(self.until - self.epoch, 1)
         self.schedule = one_cycle(peak, epochs=epochs, peak_epoch=epochs / 4)
     steps = -(-len(self.loaders.train) // self.accumulate)
     with _tensors_stay(self.optimizer): self.scheduler = self.schedule(self.optimizer, steps)
     self._built_from, self._begun = self.schedule, self.epoch
+
+@patch
+def _rates_as_made(self: Learner):
+    "Put rates and momenta back to where the optimizer began: another schedule has moved them."
+    with _tensors_stay(self.optimizer):
+        for group, made in zip(self.optimizer.param_groups, self._made["optimizer"]):
+            group.pop("initial_lr", None)
+            group.update({k: made[k] for k in ("lr", "momentum", "betas") if k in made})
 
 @patch
 def _check_schedule(self: Learner):
