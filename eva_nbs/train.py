@@ -989,7 +989,10 @@ def _prepare(self: Learner):
     self._build_schedule()
     self._warn_of_end()
     _check_monitor(f"schedule {self.schedule.name}", self.schedule.monitor, self.loaders)
-    if self.net is self.model: self.net = _wrap(self.model, self.device, self.world, self.compile)
+    learns = [p.requires_grad for p in self.model.parameters()]
+    if self.net is self.model or learns != self._wrapped_for:  # the wrapper looks at them but once
+        self.net, self._wrapped_for = self.model, learns
+        self.net = _wrap(self.model, self.device, self.world, self.compile)
     if self.world > 1: _check_processes(self.loaders.train, self.rank, self.world)
     mine = [c for c in self.callbacks if self.rank == 0 or not c.main_only]
     self._hooks = {e: [(c, getattr(c, e)) for c in mine if hasattr(c, e)] for e in EVENTS}
