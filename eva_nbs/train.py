@@ -518,7 +518,7 @@ class Learner:
         self.epoch = self.batch = self.until = 0
         self.interrupted, self.stopping, self._in_step, self._moved = False, "", False, False
         self._sums, self._settled = _no_sums(), 0
-        self._elapsed, self._started, self._hooks = 0.0, None, {}
+        self._elapsed, self._started, self._hooks, self._stood = 0.0, None, {}, None
 
     def __repr__(self):
         return (f"Learner({type(self.model).__name__} on {self.device}, {self.precision.name}, "
@@ -944,6 +944,7 @@ def fit(
             self._agree_to_stop()
             self._score_at_early_end()
         self._release()
+    self._stood = get_rng_state() if self.batch or self.interrupted else None
     try: self._emit("after_fit")
     finally:
         if problem: raise problem  # also where a callback fails at the end
@@ -986,6 +987,7 @@ def _prepare(self: Learner):
     "Seed, schedule, wrappers and hooks: what must be there before the first batch."
     _check_trainable(self)
     if self.epoch == self.batch == 0: self._seed_generators()
+    elif self._stood: set_rng_state(self._stood)
     self._build_schedule()
     self._warn_of_end()
     _check_monitor(f"schedule {self.schedule.name}", self.schedule.monitor, self.loaders)
@@ -996,6 +998,7 @@ def _prepare(self: Learner):
     if self.world > 1: _check_processes(self.loaders.train, self.rank, self.world)
     mine = [c for c in self.callbacks if self.rank == 0 or not c.main_only]
     self._hooks = {e: [(c, getattr(c, e)) for c in mine if hasattr(c, e)] for e in EVENTS}
+    self._stood = None
 
 # %% ../nbs/06_train.ipynb #d7ae6976
 def _check_trainable(learner):
@@ -1376,7 +1379,7 @@ def _plain(value):
 @patch
 def _all_generators(self: Learner):
     "The generators' states, a list with one per process."
-    states = [get_rng_state()]
+    states = [self._stood or get_rng_state()]
     if self.world == 1: return states
     states *= self.world
     dist.all_gather_object(states, states[0])
@@ -1477,6 +1480,7 @@ def _load_callbacks(self: Learner, saved):
 @patch
 def _load_generators(self: Learner, states):
     "This process's generators as they were; seeded anew if there were more or fewer processes."
+    self._stood = None  # where the generators of an interrupted fit were
     if len(states) == self.world: set_rng_state(states[self.rank])
     else: self._seed_generators()
 
