@@ -501,7 +501,8 @@ class Learner:
         self._not_begun()
         alone = not dist.is_initialized()
         self.rank, self.world = (0, 1) if alone else (dist.get_rank(), dist.get_world_size())
-        self.callbacks = sorted([*_missing_defaults(callbacks), *callbacks], key=lambda c: c.order)
+        callbacks = [*_missing_defaults(callbacks), *callbacks]
+        self.callbacks = tuple(sorted(callbacks, key=lambda c: c.order))
         self._made = _as_made(self.optimizer, self.callbacks)
         for callback in self.callbacks: callback.attach(self)
         for callback in self.callbacks: callback._taken = _has_state(callback)
@@ -1039,14 +1040,14 @@ def _seed_generators(self: Learner):
 @patch
 def _build_schedule(self: Learner):
     "Make the scheduler on the first fit; refuse another schedule after that."
-    if self.scheduler is not None: return self._check_schedule()
+    steps = -(-len(self.loaders.train) // self.accumulate)
+    if self.scheduler is not None: return self._check_schedule(steps)
     if self._built_from is not None: self._rates_as_made()
     if self.schedule is None:
         peak, epochs = float(_fastest(self.optimizer)["lr"]), max(self.until - self.epoch, 1)
         self.schedule = one_cycle(peak, epochs=epochs, peak_epoch=epochs / 4)
-    steps = -(-len(self.loaders.train) // self.accumulate)
     with _tensors_stay(self.optimizer): self.scheduler = self.schedule(self.optimizer, steps)
-    self._built_from, self._begun = self.schedule, self.epoch
+    self._built_from, self._built_for, self._begun = self.schedule, steps, self.epoch
 
 @patch
 def _rates_as_made(self: Learner):
@@ -1057,12 +1058,18 @@ def _rates_as_made(self: Learner):
             group.update({k: made[k] for k in ("lr", "momentum", "betas") if k in made})
 
 @patch
-def _check_schedule(self: Learner):
-    "Refuse a schedule that is not the one that the scheduler was made from."
-    if self.schedule == self._built_from: return
-    raise refuse("schedule", f"{self.schedule} in a training that began with {self._built_from}",
-                 "the schedule of its first fit", "To begin another, set learner.scheduler = None "
-                 "as well, or make a new Learner around the model.")
+def _check_schedule(self: Learner, steps):
+    "Refuse another schedule than the scheduler was made from; say so where its pace is off."
+    if self.schedule != self._built_from:
+        raise refuse("schedule", f"{self.schedule} in a training that began with "
+                     f"{self._built_from}", "the schedule of its first fit", "To begin another, "
+                     "set learner.scheduler = None as well, or make a new Learner around the "
+                     "model.")
+    paced = self.schedule.interval == "step" and self.schedule.name != "constant"
+    if self.rank or not paced or steps == self._built_for: return
+    warnings.warn(f"schedule: the {self.schedule.name.replace('_', ' ')} was made for "
+                  f"{self._built_for} steps in an epoch; now there are {steps}, and it goes on at "
+                  "the pace of before. For a new one set learner.scheduler = None.", stacklevel=5)
 
 # %% ../nbs/06_train.ipynb #872ec87b
 @patch
