@@ -540,11 +540,17 @@ def load_splits(self: Run) -> Splits:
     if len(splits.classes) < 2:
         raise refuse("data", f"{c['data']} with one class", "two classes or more", "Add a folder.")
     splits = _with_fewer(splits, c.get("subset"), c["seed"])
-    if not valid or splits.valid is not None: return splits  # a folder may bring its own
+    if not valid: return splits
+    if splits.valid is not None: return _with_its_own(splits, valid)
     if valid >= (n := len(splits.train)):
         raise refuse("valid", f"{valid} images to choose by, of {n} to train on", f"fewer than {n}",
                      f"For example --set valid={max(1, n // 10)}.")
     return split_valid(splits, valid, seed=c["seed"])
+
+def _with_its_own(splits, valid):
+    "Splits of a folder that brings images to choose by, and say so."
+    own = f"The folder brings {len(splits.valid):,} images to choose by: valid={valid} cuts none."
+    return dataclasses.replace(splits, note=" ".join(filter(None, [splits.note, own])))
 
 @patch
 def _data_place(self: Run):
