@@ -44,9 +44,9 @@ from .interpret import (Predictions, accuracy_per_class, analyse, figures_of, no
 from .lr_finder import LRFind, lr_find, sweep_rates
 from .models import MODELS, build_model, count_parameters, diagram, summary
 from .schedules import SCHEDULES, Schedule, plot_schedule
-from .train import (L1, Callback, Checkpoint, HistoryCSV, Learner, TensorBoard,
-                           check_weights, cross_entropy, distributed, nll_log_softmax, read_weights,
-                           sgd)
+from .train import (L1, Callback, CallbackError, Checkpoint, HistoryCSV, Learner,
+                           TensorBoard, check_weights, cross_entropy, distributed,
+                           nll_log_softmax, read_weights, sgd)
 
 # %% ../nbs/10_experiments.ipynb #d088567c
 @dataclass(frozen=True)
@@ -291,16 +291,22 @@ def adapted(
     lr_max: float | str | None = None,  # the highest rate, lr_min a 25th of it; or "find" for both
     **changes,  # any other field of the recipe
 ) -> Recipe:  # a new one; None leaves a value as it is
-    "The recipe with changes."
+    "The recipe with changes. Given options replace the recipe's; its schedule keeps its peak."
     for key in changes: check_choice("recipe key", key, [f.name for f in fields(self)])
     changes = {k: v for k, v in dict(changes, epochs=epochs).items() if v is not None}
     if lr_max is not None: changes = dict(lr_max=lr_max, lr_min=_below(lr_max)) | changes
     if width is not None:
         options = changes.get("model_options", self.model_options)
         if isinstance(options, dict): changes["model_options"] = options | dict(width=width)
-    if epochs is not None and "schedule_options" not in changes:
-        changes["schedule_options"] = self._paced(epochs)
-    return dataclasses.replace(self, **changes)
+    return dataclasses.replace(self, **changes | dict(schedule_options=self._scheduled(changes)))
+
+@patch
+def _scheduled(self: Recipe, changes):
+    "The schedule's options after these changes; a peak that they leave unsaid keeps its share."
+    paced = self._paced(changes.get("epochs", self.epochs))
+    given, same = changes.get("schedule_options", paced), "schedule" not in changes
+    if not (given and same and isinstance(given, dict) and "peak_epoch" in paced): return given
+    return dict(peak_epoch=paced["peak_epoch"]) | given
 
 @patch
 def _paced(self: Recipe, epochs):
@@ -345,6 +351,7 @@ def parse_changes(
     for word in check_kind("set", words or [], (list, tuple), "a list of texts like l1=0"):
         key, equals, value = str(word).partition("=")
         if not equals: raise refuse("set", word, "key=value", "For example: --set l1=0")
+        if key in changes: raise refuse("set", f"{key} twice", "each key once")
         try: changes[key] = loads(value)
         except (ValueError, RecursionError): changes[key] = value
     return changes
@@ -533,11 +540,17 @@ def load_splits(self: Run) -> Splits:
     if len(splits.classes) < 2:
         raise refuse("data", f"{c['data']} with one class", "two classes or more", "Add a folder.")
     splits = _with_fewer(splits, c.get("subset"), c["seed"])
-    if not valid or splits.valid is not None: return splits  # a folder may bring its own
+    if not valid: return splits
+    if splits.valid is not None: return _with_its_own(splits, valid)
     if valid >= (n := len(splits.train)):
         raise refuse("valid", f"{valid} images to choose by, of {n} to train on", f"fewer than {n}",
                      f"For example --set valid={max(1, n // 10)}.")
     return split_valid(splits, valid, seed=c["seed"])
+
+def _with_its_own(splits, valid):
+    "Splits of a folder that brings images to choose by, and say so."
+    own = f"The folder brings {len(splits.valid):,} images to choose by: valid={valid} cuts none."
+    return dataclasses.replace(splits, note=" ".join(filter(None, [splits.note, own])))
 
 @patch
 def _data_place(self: Run):
@@ -1268,9 +1281,10 @@ def _check_place(out, data):
     raise refuse("out", out, f"a folder outside the data, {data}", "Choose another --out.")
 
 def _check_buildable(recipe):
-    "Refuse a schedule or a net that cannot be built; the net is built without its numbers."
+    "Refuse a schedule, a share or a net that cannot be; the net is built without its numbers."
     given = [rate for rate in (recipe.lr_min, recipe.lr_max) if rate != "find"]
     recipe.make_schedule(*(given if len(given) == 2 else (1e-3, 1e-2)))
+    recipe._share(dist.get_world_size() if dist.is_initialized() else 1)
     with keep_rng(), torch.device("meta"): build_model(recipe.model, **recipe.model_options)
 
 # %% ../nbs/10_experiments.ipynb #31b8a16a
@@ -1332,11 +1346,13 @@ def _was_stopped(run, resumed, rank, world_size):
     except KeyboardInterrupt: return True
     except OSError as error:  # such as a full disk
         if not _has_checkpoint(run.folder): raise
-        saved = f"The training is saved. Go on with: {_command_to_go_on(run)}"
-        raise EvaError(f"{refuse_path(error)} {saved}") from error
-    except EvaError:
+        raise EvaError(f"{refuse_path(error)} {_saved(run)}") from error
+    except EvaError as error:
         if rank == 0 and not resumed: _remove_if_empty(run)
-        raise
+        if not (isinstance(error, CallbackError) and _has_checkpoint(run.folder)): raise
+        raise CallbackError(f"{error}. {_saved(run)}") from error
+
+def _saved(run): return f"The training is saved. Go on with: {_command_to_go_on(run)}"
 
 _LIBRARY_NETS = tuple(MODELS)  # one that comes later is not there in another process
 
@@ -1366,16 +1382,22 @@ def train_all(
     **options,  # for `new_run`
 ) -> list:  # the Runs, finished
     "Train several recipes with several seeds; all of them are checked before the first begins."
-    runs, wanted = [], _each_with_each(recipes, seeds)
-    _check_all(wanted, **options)
+    wanted = _each_with_each(recipes, seeds)
+    with distributed() as (rank, _):  # once: torchrun's processes find each other but once
+        _check_all(wanted, **options)
+        several = rank == 0 and len(wanted) > 1
+        runs = list(_train_each(wanted, several, options))
+        if several: print("\nCompare: eva_compare", shlex.join(str(r.folder) for r in runs))
+    return runs
+
+def _train_each(wanted, tell, options):
+    "One run after the other; what ends one of them says which were not begun."
     for k, (recipe, seed) in enumerate(wanted, 1):
-        if len(wanted) > 1: print(f"\n{_called(recipe)}, seed {seed}", flush=True)
-        try: runs.append(train_run(lambda: new_run(recipe, seed=seed, **options)))
+        if tell: print(f"\n{_called(recipe)}, seed {seed}", flush=True)
+        try: yield train_run(lambda: new_run(recipe, seed=seed, **options))
         except (KeyboardInterrupt, EvaError) as stop:
             if k == len(wanted): raise
             raise type(stop)(f"{str(stop).rstrip('.')}{_not_begun(wanted[k:])}") from None
-    if len(wanted) > 1: print("\nCompare: eva_compare", shlex.join(str(r.folder) for r in runs))
-    return runs
 
 def _check_all(wanted, out="runs", **options):
     "Refuse what `new_run` would refuse of any of these."
@@ -1458,7 +1480,8 @@ def eva_train(
     size: int = None,  # bring all images to this height and width, in pixels
     width: int = None,  # channels of the net's first layer, instead of the recipe's
     lr_max: str = None,  # the highest learning rate (or find), instead of the recipe's
-    set: Param("anything else of the recipe, as key=value", str, nargs="+") = None,  # see --list
+    set: Param("anything else of the recipe, as key=value", str, nargs="+",
+               action="extend") = None,  # see --list
     seed: int = None,  # of everything random; 0 by default
     seeds: int = 1,  # train so many times, with seed, seed + 1, ...
     engine: str = None,  # augmentation: auto (default), batched or albumentations

@@ -127,12 +127,18 @@ def _same_subject(a, b):
 def _join(group, r):
     "Add a result to a group (seed → result), if it belongs there."
     if group.get(r.seed, r) != r:
-        raise refuse("runs", f"two different runs of {r.name} with seed {r.seed}",
+        apart = " and ".join(_what_differs(group[r.seed], r))
+        raise refuse("runs", f"two different runs of {r.name} with seed {r.seed} ({apart})",
                      "one run for each seed", "Leave one out.")
     if not all(_same_subject(r, other) for other in group.values()):
         raise refuse("runs", f"runs of {r.name} on {r.data} with other recipes or images",
                      "runs that differ in the seed alone", "Compare them apart.")
     group[r.seed] = r
+
+def _what_differs(a, b):
+    "What tells two runs apart: machine and precision, or else when they were finished."
+    if a.machine != b.machine: return a.machine, b.machine
+    return f"finished {a.finished}", b.finished
 
 # %% ../nbs/11_results.ipynb #e0045ee9
 class Comparison:
@@ -274,11 +280,18 @@ def markdown_table(
 
 @patch
 def to_markdown(self: Comparison) -> str:  # two tables, or one where there are no pairs
-    "The tables for a README."
+    "The tables for a README, and what to know of the runs."
     pairs = self.paired()
     more = ["", markdown_table(pairs)] if len(pairs) else []
+    mixed = [line for item in self.groups.items() for line in _mixed(*item)]
     note = ["", f"All with {', '.join(self.shared)}."] if self.shared else []
-    return "\n".join([markdown_table(self.table()), *more, *note])
+    return "\n".join([markdown_table(self.table()), *more, *mixed, *note])
+
+def _mixed(label, group):
+    "Lines that say so where the seeds of a group were trained in several precisions."
+    kinds = {kind for r in group.values() for kind in r.machine.rpartition(", ")[2].split("; ")}
+    words = " and ".join(sorted(kinds))
+    return ["", f"The seeds of {label} were trained in {words}."] * (len(kinds) > 1)
 
 # %% ../nbs/11_results.ipynb #06b83a94
 def keep_results(
