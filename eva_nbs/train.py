@@ -649,11 +649,11 @@ def _misfit(model, text):
 
 @patch
 def _logits(self: Learner, out):
-    "What the net put out, if it is logits with a column for each class of the data."
+    "What the net put out, in float32, if it is logits with a column for each class of the data."
     classes = len(self.loaders.train.data.classes)
     got = f"one that returns a {type(out).__name__}"
     if isinstance(out, torch.Tensor):
-        if out.ndim == 2 and out.shape[1] >= classes: return out
+        if out.ndim == 2 and out.shape[1] >= classes: return out.float()
         got = f"logits of shape {list(out.shape)}"
     raise refuse("model", got, f"logits [B, C] with one column per class: at least {classes}",
                  "Build it with num_classes of the data, or wrap it: the logits alone.")
@@ -664,7 +664,7 @@ def _log_probs(self: Learner, xb, tta):
     "Log probabilities float32 [B, C]; with `tta`, of the mean probability over the views."
     with self.precision.autocast():
         logits = [self._logits(self.scored_model(v)) for v in views(xb.to(self.device), tta)]
-    logs = torch.stack([F.log_softmax(l.float(), dim=1) for l in logits])
+    logs = torch.stack([F.log_softmax(l, dim=1) for l in logits])
     return logs[0] if len(logs) == 1 else logs.logsumexp(0) - math.log(len(logs))
 
 # %% ../nbs/06_train.ipynb #811625e2
