@@ -252,13 +252,15 @@ class Progress(Callback):
         show: str = "auto",  # auto, bar (bar and lines, wherever), lines or off
     ):
         self.show = check_choice("show", show, ["auto", "bar", "lines", "off"])
-        self._bar = None
+        self._bar, self._warned = None, False
 
-    def before_epoch(self, learner: "Learner") -> None:  # the Learner that trains
+    def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._first, self._from = time.perf_counter(), learner.batch
         watched = self.show == "bar" or self.show == "auto" and _somebody_watches()
         watched = watched and not os.environ.get("TQDM_DISABLE")  # which tqdm.notebook ignores
         self._next = self._first + (2 if self.show == "auto" else 0.5) if watched else math.inf
+
+    before_epoch = before_fit
 
     def after_batch(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.compile and len(learner.history._steps["lr"]) == 1: self._tell_compile_time()
@@ -266,15 +268,24 @@ class Progress(Callback):
 
     def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         self._close()
-        if self.show != "off": print(epoch_line(learner.history[-1], learner.until), flush=True)
+        self._say(epoch_line(learner.history[-1], learner.until))
 
     def after_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._close()
-        if self.show == "off" or not learner.stopping: return
+        if not learner.stopping: return
         where = f"after epoch {learner.epoch}"
         if learner.batch: where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}"
-        print(f"stopped {where}: {learner.stopping}", flush=True)
-        if learner._late: print(_scored(learner._late, "test"), flush=True)
+        self._say(f"stopped {where}: {learner.stopping}")
+        if learner._late: self._say(_scored(learner._late, "test"))
+
+    def _say(self, line):
+        "Print a line. Where nobody takes it (a full disk, a closed pipe), training goes on."
+        if self.show == "off": return
+        try: print(line, flush=True)
+        except OSError as error:
+            if not self._warned: warnings.warn(f"Progress: cannot print ({error}); training goes on "
+                                               "all the same.", stacklevel=2)
+            self._warned = True
 
     def _close(self):
         if self._bar is not None: self._bar.close()
@@ -308,7 +319,7 @@ def _open(self: Progress, learner):
 @patch
 def _tell_compile_time(self: Progress):
     seconds = time.perf_counter() - self._first
-    if self.show != "off": print(f"first batch, with compiling: {seconds:.1f} s", flush=True)
+    self._say(f"first batch, with compiling: {seconds:.1f} s")
 
 # %% ../nbs/06_train.ipynb #19614bf3
 class Diverged(EvaError):
@@ -331,6 +342,7 @@ class StopOnNaN(Callback):
     def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._every, self._good = self.every or (1 if learner.device.type == "cpu" else 50), None
         self._keep(learner)
+        self.before_epoch(learner)  # it may go on in the middle of one
 
     def before_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         self._rates = _rates_now(learner)
@@ -518,7 +530,7 @@ class Learner:
         self.epoch = self.batch = self.until = 0
         self.interrupted, self.stopping, self._in_step, self._moved = False, "", False, False
         self._sums, self._settled = _no_sums(), 0
-        self._elapsed, self._started, self._hooks = 0.0, None, {}
+        self._elapsed, self._started, self._hooks, self._drawn = 0.0, None, {}, None
 
     def __repr__(self):
         return (f"Learner({type(self.model).__name__} on {self.device}, {self.precision.name}, "
@@ -756,7 +768,7 @@ def weights(self: Learner) -> dict:  # name → tensor on the CPU, a copy
 def _train(self: Learner):
     "Epochs of batches, from wherever the learner stands until it is done or asked to stop."
     while self.epoch < self.until and not self._should_stop():
-        self._emit("before_epoch")
+        if not self.batch: self._emit("before_epoch")
         train_mode(self.net)
         for self.xb, self.yb in self._batches():
             self._in_step = True
@@ -789,11 +801,11 @@ def _emit(self: Learner, event):
 # %% ../nbs/06_train.ipynb #349775ea
 @patch
 def _share(self: Learner):
-    "This batch's part of the images of its step, times the processes, which are averaged."
+    "This batch's part of the images of its step that this process sees: the gradients are averaged."
     loader = self.loaders.train
-    size, first = loader.batch_size * self.world, self.batch - self.batch % self.accumulate
-    left = loader.n * self.world - first * size
-    return len(self.xb) * self.world / min(left, self.accumulate * size)
+    size, first = loader.batch_size, self.batch - self.batch % self.accumulate
+    mine = min(size, loader.n - self.batch * size)  # as loaded: a callback may have repeated them
+    return mine / min(loader.n - first * size, self.accumulate * size)
 
 @patch
 def _step_is_due(self: Learner):
@@ -986,6 +998,7 @@ def _prepare(self: Learner):
     "Seed, schedule, wrappers and hooks: what must be there before the first batch."
     _check_trainable(self)
     if self.epoch == self.batch == 0: self._seed_generators()
+    elif self._drawn: set_rng_state(self._drawn)
     self._build_schedule()
     self._warn_of_end()
     _check_monitor(f"schedule {self.schedule.name}", self.schedule.monitor, self.loaders)
@@ -1133,6 +1146,7 @@ def _release(self: Learner):
         _forget_batches(self, min(self.batch % self.accumulate, len(self._sums["n"])))
         self._renew_scaler()
     self._elapsed, self._started = self._seconds_in_epoch(), None
+    self._drawn = get_rng_state() if self.epoch < self.until else None  # where it is to go on
     self.xb = self.yb = self.logits = self.loss = None
     self.model.zero_grad(set_to_none=True)
 
@@ -1433,7 +1447,7 @@ def load_state_dict(
     self._elapsed, self._sums = state["elapsed"], state["sums"]
     self._settled = len(self._sums["n"])
     self.history = History(state["rows"], state["steps"])
-    self.scheduler = None
+    self.scheduler = self._drawn = None
     if state["schedule"]: self._load_schedule(state)
     if _same_loss(self, state): self.loss_func.load_state_dict(state["loss_state"])
     with _tensors_stay(self.optimizer): self.optimizer.load_state_dict(state["optimizer"])
