@@ -283,8 +283,9 @@ class Progress(Callback):
         if self.show == "off": return
         try: print(line, flush=True)
         except OSError as error:
-            if not self._warned: warnings.warn(f"Progress: cannot print ({error}); training goes on "
-                                               "all the same.", stacklevel=2)
+            if not self._warned:
+                warnings.warn(f"Progress: cannot print ({error}); training goes on all the same.",
+                              stacklevel=2)
             self._warned = True
 
     def _close(self):
@@ -690,11 +691,21 @@ def _loader(self: Learner, loader):
         raise refuse("loader", loader if file else type(loader).__name__,
                      "train, valid, test, or batches of images", "For an image of your own: "
                      "predict(normalized(open_image(file, size)[None], loaders.train.stats)).")
-    if not isinstance(loader, str): return loader
+    if not isinstance(loader, str): return self._walkable(loader)
     found = getattr(self.loaders, check_choice("loader", loader, ["train", "valid", "test"]))
     if found is None:
         raise refuse("loader", loader, "a part that the loaders have", "Cut one with split_valid.")
-    return found
+    return self._walkable(found)
+
+@patch
+def _walkable(self: Learner, loader):
+    "The loader; while training walks through its workers, a copy that will have others."
+    walked = self._started is not None and (self.batch or self._in_step)
+    helped = loader is self.loaders.train and getattr(loader, "_pool", None) is not None
+    if not (helped and walked): return loader
+    loader = copy.copy(loader)
+    loader._pool = None
+    return loader
 
 def _pairs(loader):
     "Its batches, if they are pairs of images and labels."
@@ -703,6 +714,15 @@ def _pairs(loader):
             raise refuse("loader", f"one that yields a {type(batch).__name__}",
                          "pairs (images, labels)", "Images alone: predict(images).")
         yield batch
+
+def _class_numbers(labels, classes, columns):
+    "Labels as numbers of classes: those of rows are where a row is largest."
+    if labels.ndim == 1: return labels
+    rows = labels.ndim == 2 and labels.is_floating_point()
+    if rows and labels.shape[1] in (classes, columns): return labels.argmax(1)
+    raise refuse("labels", f"{labels.dtype} {list(labels.shape)}",
+                 "int64 [B], or float [B, C] with a column per class",
+                 "For a single column of class numbers: labels.flatten().")
 
 def _check_labels(labels, columns):
     "Refuse labels without a column of the logits; it waits for the device."
@@ -724,10 +744,11 @@ def evaluate(
     exact = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
     total = torch.zeros(3, dtype=exact, device=self.device)
     ours = any(loader is part for part in vars(self.loaders).values())
+    classes = len(self.loaders.train.data.classes)
     with _looking(self):
         for xb, yb in _pairs(loader):
             logs = self._log_probs(xb, tta)
-            labels = (yb if yb.ndim == 1 else yb.argmax(1)).to(self.device)
+            labels = _class_numbers(yb, classes, logs.shape[1]).to(self.device)
             if not ours: _check_labels(labels, logs.shape[1])
             loss = F.nll_loss(logs, labels, reduction="sum").to(exact)
             total += torch.stack([loss, (logs.argmax(1) == labels).sum().to(exact),
@@ -801,7 +822,7 @@ def _emit(self: Learner, event):
 # %% ../nbs/06_train.ipynb #349775ea
 @patch
 def _share(self: Learner):
-    "This batch's part of the images of its step that this process sees: the gradients are averaged."
+    "This batch's part of the images of this process in its step; gradients are averaged over all."
     loader = self.loaders.train
     size, first = loader.batch_size, self.batch - self.batch % self.accumulate
     mine = min(size, loader.n - self.batch * size)  # as loaded: a callback may have repeated them
@@ -996,7 +1017,7 @@ def _plan(self: Learner, epochs, until):
 @patch
 def _prepare(self: Learner):
     "Seed, schedule, wrappers and hooks: what must be there before the first batch."
-    _check_trainable(self)
+    _check_trainable(self), _warn_of_parts(self)
     if self.epoch == self.batch == 0: self._seed_generators()
     elif self._drawn: set_rng_state(self._drawn)
     self._build_schedule()
@@ -1009,21 +1030,38 @@ def _prepare(self: Learner):
 
 # %% ../nbs/06_train.ipynb #d7ae6976
 def _check_trainable(learner):
-    "Refuse what cannot be trained; say so where the optimizer leaves something out."
-    loader, named = learner.loaders.train, learner.model.named_parameters()
+    "Refuse what cannot be trained."
+    loader = learner.loaders.train
     if not len(loader):
         n = -(-len(loader.data) // loader.world_size)  # for each process
         raise refuse("batch_size", f"{loader.batch_size} and drop_last for {n} images",
                      "a whole batch at least", f"Use batch_size={n} or drop_last=False.")
-    trained = {id(p) for group in learner.optimizer.param_groups for p in group["params"]}
-    names = [k for k, p in named if p.requires_grad and id(p) not in trained]
     if not any(p.requires_grad for p in learner.model.parameters()):
         raise refuse("model", "a net without parameters that require a gradient",
                      "a net that can learn", "Unfreeze some: model.requires_grad_(True).")
+
+def _warn_of_parts(learner):
+    "Say so where the optimizer leaves something out, or a loss does not add up over a step."
+    loss, named = learner.loss_func, dict(learner.model.named_parameters())
+    if isinstance(loss, nn.Module): named |= {f"loss.{k}": p for k, p in loss.named_parameters()}
+    trained = {id(p) for group in learner.optimizer.param_groups for p in group["params"]}
+    names = [k for k, p in named.items() if p.requires_grad and id(p) not in trained]
     if names:
         warnings.warn(f"model: {len(names)} parameters require a gradient, but the optimizer does "
                       f"not have them ({', '.join(names[:3])}); they stay as they are. If they "
-                      "were unfrozen since, make a new Learner.", stacklevel=4)
+                      "were unfrozen since, make a new Learner; those of a loss: let the function "
+                      "that makes the optimizer put them into it.", stacklevel=4)
+    if learner.accumulate * learner.world > 1 and _no_mean_over_images(loss):
+        warnings.warn("loss: batches that share a step count by their images, as a mean over "
+                      "images does; with reduction='sum' or weights of classes the step is not "
+                      "that of one big batch.", stacklevel=4)
+
+def _no_mean_over_images(loss):
+    "Whether one of torch's losses, or a partial of its functions, is a sum or a weighted mean."
+    how = {}
+    if isinstance(loss, nn.modules.loss._Loss): how = vars(loss) | vars(loss)["_buffers"]
+    if isinstance(loss, partial) and loss.func in vars(F).values(): how = loss.keywords
+    return how.get("reduction") == "sum" or how.get("weight") is not None
 
 def _check_monitor(who, monitor, loaders):
     "Refuse to watch what no epoch will have, or the test set: before it is trained, not after."
@@ -2034,9 +2072,11 @@ def _write(self: TensorBoard, learner):
 
 @patch
 def _add(self: TensorBoard, row, step):
-    "The figures of a row."
-    for name in (k for k in row if k.endswith(("_loss", "_accuracy", "_per_second"))):
-        self._writer.add_scalar(name.replace("_", "/", 1), row[name], step)
+    "The figures of a row, with those that a callback has put into it, and without the counts."
+    left_out = {"epoch", "seconds", "lr", "valid_correct", "valid_n", "test_correct", "test_n"}
+    for name, value in row.items():
+        if name in left_out or not isinstance(value, (int, float, np.number)): continue
+        self._writer.add_scalar(name.replace("_", "/", 1), value, step)
 
 @patch
 def _end(self: TensorBoard, learner):
