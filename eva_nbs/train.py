@@ -1184,7 +1184,8 @@ def _release(self: Learner):
         _forget_batches(self, min(self.batch % self.accumulate, len(self._sums["n"])))
         self._renew_scaler()
     self._elapsed, self._started = self._seconds_in_epoch(), None
-    self._drawn = get_rng_state() if self.epoch < self.until else None  # where it is to go on
+    goes_on = self.stopping and self.epoch < self.until
+    self._drawn = get_rng_state() if goes_on else None
     self.xb = self.yb = self.logits = self.loss = None
     self.model.zero_grad(set_to_none=True)
 
