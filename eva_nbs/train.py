@@ -252,13 +252,15 @@ class Progress(Callback):
         show: str = "auto",  # auto, bar (bar and lines, wherever), lines or off
     ):
         self.show = check_choice("show", show, ["auto", "bar", "lines", "off"])
-        self._bar = None
+        self._bar, self._warned = None, False
 
-    def before_epoch(self, learner: "Learner") -> None:  # the Learner that trains
+    def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._first, self._from = time.perf_counter(), learner.batch
         watched = self.show == "bar" or self.show == "auto" and _somebody_watches()
         watched = watched and not os.environ.get("TQDM_DISABLE")  # which tqdm.notebook ignores
         self._next = self._first + (2 if self.show == "auto" else 0.5) if watched else math.inf
+
+    before_epoch = before_fit
 
     def after_batch(self, learner: "Learner") -> None:  # the Learner that trains
         if learner.compile and len(learner.history._steps["lr"]) == 1: self._tell_compile_time()
@@ -266,15 +268,25 @@ class Progress(Callback):
 
     def after_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         self._close()
-        if self.show != "off": print(epoch_line(learner.history[-1], learner.until), flush=True)
+        self._say(epoch_line(learner.history[-1], learner.until))
 
     def after_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._close()
-        if self.show == "off" or not learner.stopping: return
+        if not learner.stopping: return
         where = f"after epoch {learner.epoch}"
         if learner.batch: where = f"in epoch {learner.epoch + 1}, after batch {learner.batch}"
-        print(f"stopped {where}: {learner.stopping}", flush=True)
-        if learner._late: print(_scored(learner._late, "test"), flush=True)
+        self._say(f"stopped {where}: {learner.stopping}")
+        if learner._late: self._say(_scored(learner._late, "test"))
+
+    def _say(self, line):
+        "Print a line. Where nobody takes it (a full disk, a closed pipe), training goes on."
+        if self.show == "off": return
+        try: print(line, flush=True)
+        except OSError as error:
+            if not self._warned:
+                warnings.warn(f"Progress: cannot print ({error}); training goes on all the same.",
+                              stacklevel=2)
+            self._warned = True
 
     def _close(self):
         if self._bar is not None: self._bar.close()
@@ -308,7 +320,7 @@ def _open(self: Progress, learner):
 @patch
 def _tell_compile_time(self: Progress):
     seconds = time.perf_counter() - self._first
-    if self.show != "off": print(f"first batch, with compiling: {seconds:.1f} s", flush=True)
+    self._say(f"first batch, with compiling: {seconds:.1f} s")
 
 # %% ../nbs/06_train.ipynb #19614bf3
 class Diverged(EvaError):
@@ -331,6 +343,7 @@ class StopOnNaN(Callback):
     def before_fit(self, learner: "Learner") -> None:  # the Learner that trains
         self._every, self._good = self.every or (1 if learner.device.type == "cpu" else 50), None
         self._keep(learner)
+        self.before_epoch(learner)  # it may go on in the middle of one
 
     def before_epoch(self, learner: "Learner") -> None:  # the Learner that trains
         self._rates = _rates_now(learner)
@@ -650,11 +663,11 @@ def _misfit(model, text):
 
 @patch
 def _logits(self: Learner, out):
-    "What the net put out, if it is logits with a column for each class of the data."
+    "What the net put out, in float32, if it is logits with a column for each class of the data."
     classes = len(self.loaders.train.data.classes)
     got = f"one that returns a {type(out).__name__}"
     if isinstance(out, torch.Tensor):
-        if out.ndim == 2 and out.shape[1] >= classes: return out
+        if out.ndim == 2 and out.shape[1] >= classes: return out.float()
         got = f"logits of shape {list(out.shape)}"
     raise refuse("model", got, f"logits [B, C] with one column per class: at least {classes}",
                  "Build it with num_classes of the data, or wrap it: the logits alone.")
@@ -665,7 +678,7 @@ def _log_probs(self: Learner, xb, tta):
     "Log probabilities float32 [B, C]; with `tta`, of the mean probability over the views."
     with self.precision.autocast():
         logits = [self._logits(self.scored_model(v)) for v in views(xb.to(self.device), tta)]
-    logs = torch.stack([F.log_softmax(l.float(), dim=1) for l in logits])
+    logs = torch.stack([F.log_softmax(l, dim=1) for l in logits])
     return logs[0] if len(logs) == 1 else logs.logsumexp(0) - math.log(len(logs))
 
 # %% ../nbs/06_train.ipynb #811625e2
@@ -679,11 +692,21 @@ def _loader(self: Learner, loader):
         raise refuse("loader", loader if file else type(loader).__name__,
                      "train, valid, test, or batches of images", "For an image of your own: "
                      "predict(normalized(open_image(file, size)[None], loaders.train.stats)).")
-    if not isinstance(loader, str): return loader
+    if not isinstance(loader, str): return self._walkable(loader)
     found = getattr(self.loaders, check_choice("loader", loader, ["train", "valid", "test"]))
     if found is None:
         raise refuse("loader", loader, "a part that the loaders have", "Cut one with split_valid.")
-    return found
+    return self._walkable(found)
+
+@patch
+def _walkable(self: Learner, loader):
+    "The loader; while training walks through its workers, a copy that will have others."
+    walked = self._started is not None and (self.batch or self._in_step)
+    helped = loader is self.loaders.train and getattr(loader, "_pool", None) is not None
+    if not (helped and walked): return loader
+    loader = copy.copy(loader)
+    loader._pool = None
+    return loader
 
 def _pairs(loader):
     "Its batches, if they are pairs of images and labels."
@@ -692,6 +715,15 @@ def _pairs(loader):
             raise refuse("loader", f"one that yields a {type(batch).__name__}",
                          "pairs (images, labels)", "Images alone: predict(images).")
         yield batch
+
+def _class_numbers(labels, classes, columns):
+    "Labels as numbers of classes: those of rows are where a row is largest."
+    if labels.ndim == 1: return labels
+    rows = labels.ndim == 2 and labels.is_floating_point()
+    if rows and labels.shape[1] in (classes, columns): return labels.argmax(1)
+    raise refuse("labels", f"{labels.dtype} {list(labels.shape)}",
+                 "int64 [B], or float [B, C] with a column per class",
+                 "For a single column of class numbers: labels.flatten().")
 
 def _check_labels(labels, columns):
     "Refuse labels without a column of the logits; it waits for the device."
@@ -713,10 +745,11 @@ def evaluate(
     exact = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
     total = torch.zeros(3, dtype=exact, device=self.device)
     ours = any(loader is part for part in vars(self.loaders).values())
+    classes = len(self.loaders.train.data.classes)
     with _looking(self):
         for xb, yb in _pairs(loader):
             logs = self._log_probs(xb, tta)
-            labels = (yb if yb.ndim == 1 else yb.argmax(1)).to(self.device)
+            labels = _class_numbers(yb, classes, logs.shape[1]).to(self.device)
             if not ours: _check_labels(labels, logs.shape[1])
             loss = F.nll_loss(logs, labels, reduction="sum").to(exact)
             total += torch.stack([loss, (logs.argmax(1) == labels).sum().to(exact),
@@ -757,7 +790,7 @@ def weights(self: Learner) -> dict:  # name → tensor on the CPU, a copy
 def _train(self: Learner):
     "Epochs of batches, from wherever the learner stands until it is done or asked to stop."
     while self.epoch < self.until and not self._should_stop():
-        self._emit("before_epoch")
+        if not self.batch: self._emit("before_epoch")
         train_mode(self.net)
         for self.xb, self.yb in self._batches():
             self._in_step = True
@@ -790,11 +823,11 @@ def _emit(self: Learner, event):
 # %% ../nbs/06_train.ipynb #349775ea
 @patch
 def _share(self: Learner):
-    "This batch's part of the images of its step, times the processes, which are averaged."
+    "This batch's part of the images of this process in its step; gradients are averaged over all."
     loader = self.loaders.train
-    size, first = loader.batch_size * self.world, self.batch - self.batch % self.accumulate
-    left = loader.n * self.world - first * size
-    return len(self.xb) * self.world / min(left, self.accumulate * size)
+    size, first = loader.batch_size, self.batch - self.batch % self.accumulate
+    mine = min(size, loader.n - self.batch * size)  # as loaded: a callback may have repeated them
+    return mine / min(loader.n - first * size, self.accumulate * size)
 
 @patch
 def _step_is_due(self: Learner):
@@ -986,7 +1019,7 @@ def _plan(self: Learner, epochs, until):
 @patch
 def _prepare(self: Learner):
     "Seed, schedule, wrappers and hooks: what must be there before the first batch."
-    _check_trainable(self)
+    _check_trainable(self), _warn_of_parts(self)
     if self.epoch == self.batch == 0: self._seed_generators()
     elif self._stood: set_rng_state(self._stood)
     self._build_schedule()
@@ -1003,21 +1036,38 @@ def _prepare(self: Learner):
 
 # %% ../nbs/06_train.ipynb #d7ae6976
 def _check_trainable(learner):
-    "Refuse what cannot be trained; say so where the optimizer leaves something out."
-    loader, named = learner.loaders.train, learner.model.named_parameters()
+    "Refuse what cannot be trained."
+    loader = learner.loaders.train
     if not len(loader):
         n = -(-len(loader.data) // loader.world_size)  # for each process
         raise refuse("batch_size", f"{loader.batch_size} and drop_last for {n} images",
                      "a whole batch at least", f"Use batch_size={n} or drop_last=False.")
-    trained = {id(p) for group in learner.optimizer.param_groups for p in group["params"]}
-    names = [k for k, p in named if p.requires_grad and id(p) not in trained]
     if not any(p.requires_grad for p in learner.model.parameters()):
         raise refuse("model", "a net without parameters that require a gradient",
                      "a net that can learn", "Unfreeze some: model.requires_grad_(True).")
+
+def _warn_of_parts(learner):
+    "Say so where the optimizer leaves something out, or a loss does not add up over a step."
+    loss, named = learner.loss_func, dict(learner.model.named_parameters())
+    if isinstance(loss, nn.Module): named |= {f"loss.{k}": p for k, p in loss.named_parameters()}
+    trained = {id(p) for group in learner.optimizer.param_groups for p in group["params"]}
+    names = [k for k, p in named.items() if p.requires_grad and id(p) not in trained]
     if names:
         warnings.warn(f"model: {len(names)} parameters require a gradient, but the optimizer does "
                       f"not have them ({', '.join(names[:3])}); they stay as they are. If they "
-                      "were unfrozen since, make a new Learner.", stacklevel=4)
+                      "were unfrozen since, make a new Learner; those of a loss: let the function "
+                      "that makes the optimizer put them into it.", stacklevel=4)
+    if learner.accumulate * learner.world > 1 and _no_mean_over_images(loss):
+        warnings.warn("loss: batches that share a step count by their images, as a mean over "
+                      "images does; with reduction='sum' or weights of classes the step is not "
+                      "that of one big batch.", stacklevel=4)
+
+def _no_mean_over_images(loss):
+    "Whether one of torch's losses, or a partial of its functions, is a sum or a weighted mean."
+    how = {}
+    if isinstance(loss, nn.modules.loss._Loss): how = vars(loss) | vars(loss)["_buffers"]
+    if isinstance(loss, partial) and loss.func in vars(F).values(): how = loss.keywords
+    return how.get("reduction") == "sum" or how.get("weight") is not None
 
 def _check_monitor(who, monitor, loaders):
     "Refuse to watch what no epoch will have, or the test set: before it is trained, not after."
@@ -2043,9 +2093,11 @@ def _write(self: TensorBoard, learner):
 
 @patch
 def _add(self: TensorBoard, row, step):
-    "The figures of a row."
-    for name in (k for k in row if k.endswith(("_loss", "_accuracy", "_per_second"))):
-        self._writer.add_scalar(name.replace("_", "/", 1), row[name], step)
+    "The figures of a row, with those that a callback has put into it, and without the counts."
+    left_out = {"epoch", "seconds", "lr", "valid_correct", "valid_n", "test_correct", "test_n"}
+    for name, value in row.items():
+        if name in left_out or not isinstance(value, (int, float, np.number)): continue
+        self._writer.add_scalar(name.replace("_", "/", 1), value, step)
 
 @patch
 def _end(self: TensorBoard, learner):
