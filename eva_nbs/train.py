@@ -978,7 +978,7 @@ def fit(
             self._agree_to_stop()
             self._score_at_early_end()
         self._release()
-    self._stood = get_rng_state() if self.batch or self.interrupted else None
+    self._stood = get_rng_state() if self.batch or self.stopping else None
     try: self._emit("after_fit")
     finally:
         if problem: raise problem  # also where a callback fails at the end
@@ -1022,7 +1022,7 @@ def _prepare(self: Learner):
     _check_trainable(self), _warn_of_parts(self)
     if self.epoch == self.batch == 0: self._seed_generators()
     elif self._stood: set_rng_state(self._stood)
-    self._build_schedule()
+    self._build_schedule(), _even_momentum(self.optimizer)
     self._warn_of_end()
     _check_monitor(f"schedule {self.schedule.name}", self.schedule.monitor, self.loaders)
     learns = [p.requires_grad for p in self.model.parameters()]
@@ -1061,6 +1061,14 @@ def _warn_of_parts(learner):
         warnings.warn("loss: batches that share a step count by their images, as a mean over "
                       "images does; with reduction='sum' or weights of classes the step is not "
                       "that of one big batch.", stacklevel=4)
+
+def _even_momentum(optimizer):
+    "Zero momentum for what was unfrozen since the first step: fused SGD wants all or none."
+    if not isinstance(optimizer, torch.optim.SGD): return
+    kept = optimizer.state
+    if not any(state.get("momentum_buffer") is not None for state in kept.values()): return
+    for p in (p for g in optimizer.param_groups if g["momentum"] for p in g["params"]):
+        if kept[p].get("momentum_buffer") is None: kept[p]["momentum_buffer"] = torch.zeros_like(p)
 
 def _no_mean_over_images(loss):
     "Whether one of torch's losses, or a partial of its functions, is a sum or a weighted mean."
