@@ -1480,8 +1480,7 @@ def eva_train(
     size: int = None,  # bring all images to this height and width, in pixels
     width: int = None,  # channels of the net's first layer, instead of the recipe's
     lr_max: str = None,  # the highest learning rate (or find), instead of the recipe's
-    set: Param("anything else of the recipe, as key=value", str, nargs="+",
-               action="extend") = None,  # see --list
+    set: Param("more of the recipe: key=value", str, nargs="+", action="extend") = None,  # --list
     seed: int = None,  # of everything random; 0 by default
     seeds: int = 1,  # train so many times, with seed, seed + 1, ...
     engine: str = None,  # augmentation: auto (default), batched or albumentations
