@@ -75,7 +75,7 @@ def execute(o, name):
     notebook = nbformat.read(ROOT / f"nbs/{name}.ipynb", 4)
     with tempfile.TemporaryDirectory() as place:  # where a notebook finds "results" first
         (Path(place) / "results").symlink_to(o.results)
-        NotebookClient(notebook, timeout=None, resources=dict(metadata=dict(path=place))).execute()
+        NotebookClient(notebook, timeout=None, coalesce_streams=True, resources=dict(metadata=dict(path=place))).execute()
     o.out.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, o.out / f"{name}.ipynb")
     print(f"ok    {name}: run nbdev_clean before you commit it", flush=True)
