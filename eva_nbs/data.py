@@ -1298,7 +1298,7 @@ def _noteworthy(files, listing):
     sound = files[files.error == ""]
     sizes = [f"{w}×{h}" for h, w in zip(sound.height, sound.width)]
     for what, kinds in dict(sizes=sizes, modes=sound["mode"], formats=sound["format"]).items():
-        tally = [f"{k}: {n:,}" for k, n in Counter(kinds).most_common()]
+        tally = _tally(sound["class"], np.array(kinds))
         yield "look", f"several {what}", len(tally) if len(tally) > 1 else 0, tally
     first = sound[sound.split == next(iter(listing.splits))]["class"].value_counts()
     if len(first) and first.max() >= 3 * first.min():
@@ -1308,6 +1308,14 @@ def _noteworthy(files, listing):
     apart = {"files that are left out": listing.others, "hidden files": listing.hidden,
              "odd files (neither file nor folder)": listing.odd}
     for what, paths in apart.items(): yield "look", what, len(paths), list(map(_shown, paths))
+
+
+def _tally(classes, kinds):
+    "How many images are of each kind, the most first; and the class, where five or more share it."
+    found = classes.groupby(kinds, sort=False).agg(["size", "nunique", "first"])
+    found = found.sort_values("size", ascending=False, kind="stable")
+    return [f"{kind}: {n:,}" + f", all of class {c}" * (n >= 5 and several == 1)
+            for kind, n, several, c in found.itertuples()]
 
 # %% ../nbs/01_data.ipynb #0409c2cb
 @dataclass(frozen=True, eq=False)
