@@ -98,9 +98,10 @@ class Predictions:
 
     def __post_init__(self):
         for name in ("log_probs", "targets"):
-            object.__setattr__(self, name, torch.as_tensor(getattr(self, name)).cpu())
+            object.__setattr__(self, name, torch.as_tensor(getattr(self, name)).detach().cpu())
         if self.targets.is_floating_point():
             raise refuse("targets", f"numbers of {self.targets.dtype}", "whole numbers", "Classes?")
+        object.__setattr__(self, "log_probs", self.log_probs.float())
         object.__setattr__(self, "targets", self.targets.long())
         shape, n, c = list(self.log_probs.shape), len(self.targets), len(self.classes)
         if shape != [n, c] or not n:
@@ -108,7 +109,7 @@ class Predictions:
                          "" if n else "At least one image is needed.")
         low, high = self.targets.min(), self.targets.max()
         if low < 0 or high >= c: raise refuse("targets", f"{low} to {high}", f"0 to {c - 1}")
-        total = self.log_probs.float().exp().sum(1)
+        total = self.log_probs.exp().sum(1)
         worst = total[(total - 1).abs().argmax()]
         if not abs(worst - 1) <= 0.02:  # NaN is neither
             raise refuse("log_probs", f"{worst:.3g} as a row's sum of probabilities",
@@ -351,17 +352,17 @@ def predict_once(
 # %% ../nbs/07_interpret.ipynb #6eee3ae2
 def wilson_interval(
     right: int | np.ndarray,  # how many were right: an int or an array, 0 ≤ right ≤ n
-    n: int | np.ndarray,  # of how many, ≥ 1, an int or an array
+    n: int | np.ndarray,  # of how many: an int or an array
     level: float = 0.95,  # coverage, above 0 and below 1
-) -> tuple:  # the lower and the upper end, in [0, 1]
+) -> tuple:  # the lower and the upper end, in [0, 1]; NaN where n is 0
     "Wilson's score interval for a share (E. B. Wilson, JASA 22, 1927)."
     check_number("level", level, 0, 1, open_low=True, open_high=True)
-    if np.any(np.less(right, 0)) or np.any(np.greater(right, n)):
-        raise refuse("right", right, f"0 to n, here {n}")
-    z, right, n = NormalDist().inv_cdf((1 + level) / 2), np.asarray(right), np.asarray(n)
-    p, denominator = right / n, 1 + z * z / n
-    centre = (p + z * z / (2 * n)) / denominator
-    half = z / denominator * np.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    z, k, m = NormalDist().inv_cdf((1 + level) / 2), np.asarray(right, float), np.asarray(n, float)
+    if not ((0 <= k) & (k <= m)).all(): raise refuse("right", right, f"0 to n, here {n}")
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p, denominator = k / m, 1 + z * z / m
+        centre = (p + z * z / (2 * m)) / denominator
+        half = z / denominator * np.sqrt(p * (1 - p) / m + z * z / (4 * m * m))
     return np.clip(centre - half, 0, 1), np.clip(centre + half, 0, 1)
 
 # %% ../nbs/07_interpret.ipynb #1c8d6448
