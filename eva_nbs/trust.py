@@ -24,7 +24,7 @@ from .data import ChannelStats, ImageData
 from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers, copied,
                              enlarged, enough_memory, grad_cam, spatial_layers, stage_layers,
                              target_scores, untouched, usable_methods)
-from .interpret import check_classifier, check_data, normalized
+from .interpret import check_classifier, check_data, normalized, wilson_interval
 from .models import slanted_names, stages
 
 # %% ../nbs/08b_trust.ipynb #5e3f676f
@@ -61,7 +61,7 @@ def energy_inside(
     maps, masks = _check_maps(maps, masks)
     positive = maps.clamp(min=0)
     total = positive.sum((1, 2))
-    inside = (positive * masks).sum((1, 2)) / total.clamp(min=1e-30)
+    inside = (positive * masks).sum((1, 2)) / total
     return torch.where(total > 0, inside, masks.float().mean((1, 2)))
 
 # %% ../nbs/08b_trust.ipynb #e77d8d87
@@ -73,7 +73,8 @@ def best_iou(
     "Intersection over union of mask and map, cut at the threshold that is best for all together."
     check_number("thresholds", thresholds, low=1, integer=True)
     maps, masks = _check_maps(maps, masks)
-    scaled = maps.clamp(min=0) / maps.amax((1, 2), keepdim=True).clamp(min=1e-30)
+    tiny = torch.finfo(maps.dtype).tiny
+    scaled = maps.clamp(min=0) / maps.amax((1, 2), keepdim=True).clamp(min=tiny)
     best = (0.0, torch.zeros(len(maps)))
     for t in np.linspace(0, 1, thresholds, endpoint=False):
         region = scaled > t
@@ -100,7 +101,7 @@ def blind_maps(
 
 # %% ../nbs/08b_trust.ipynb #7b585b3c
 def bootstrap_interval(
-    values: torch.Tensor | np.ndarray | list,  # float `[N]`, one per image
+    values: torch.Tensor | np.ndarray | list,  # float `[N]`, one per image, two or more
     level: float = 0.95,  # coverage, above 0 and below 1
     resamples: int = 1000,  # how many times the images are drawn again
     seed: int = 0,  # of the drawing
@@ -108,9 +109,10 @@ def bootstrap_interval(
     "Percentile bootstrap interval of the mean."
     check_number("level", level, 0, 1, open_low=True, open_high=True)
     check_number("resamples", resamples, low=1, integer=True)
-    values = np.asarray(values)
-    if values.ndim != 1 or not len(values) or values.dtype.kind not in "fiub":
-        raise refuse("values", f"shape {list(values.shape)}", "one number for each image, [N]")
+    values = np.asarray(values.detach().cpu().double() if torch.is_tensor(values) else values)
+    good = values.ndim == 1 and len(values) > 1 and values.dtype.kind in "fiub"
+    if not good or not np.isfinite(values).all():
+        raise refuse("values", values, "one number for each image, [N], finite, at least two")
     draws = np.random.default_rng(seed).integers(0, len(values), (resamples, len(values)))
     tail = 50 * (1 - level)
     return tuple(float(v) for v in np.percentile(values[draws].mean(1), [tail, 100 - tail]))
@@ -138,7 +140,7 @@ def _usable(model, xb, default):
 # %% ../nbs/08b_trust.ipynb #84fab685
 def _sample(data, stats, n, seed):
     "`n` images drawn by the seed: batch, classes, masks."
-    check_number("n", n, low=1, integer=True)
+    check_number("n", n, low=2, integer=True)  # one image has no interval
     if check_data(data).masks is None:
         raise refuse("data", "images without masks", "images with masks, as load_shapes makes them")
     which = torch.randperm(len(data), generator=torch.Generator().manual_seed(seed))[:n]
@@ -150,8 +152,9 @@ def _row(name, layer, grid, maps, masks):
     row = dict(method=name, layer=layer, grid=f"{grid[0]}×{grid[1]}")
     measures = dict(pointing=pointing_game(maps, masks), energy=energy_inside(maps, masks), iou=iou)
     for key, values in measures.items():
-        low, high = bootstrap_interval(values)
-        row |= {key: values.mean().item(), f"{key}_low": low, f"{key}_high": high}
+        low, high = (wilson_interval(values.sum(), len(values)) if key == "pointing" else
+                     bootstrap_interval(values))
+        row |= {key: values.mean().item(), f"{key}_low": float(low), f"{key}_high": float(high)}
     return row | dict(threshold=threshold)
 
 # %% ../nbs/08b_trust.ipynb #3b4c4238
@@ -161,7 +164,7 @@ def localisation(
     stats: ChannelStats,  # the `ChannelStats` that the model was trained with
     methods: Iterable[str] | None = None,  # which of `METHODS`; None: all that the model can do
     layers: str | list[str] | None = None,  # which layers; None: the last two of `stage_layers`
-    n: int = 200,  # how many images, drawn by the seed
+    n: int = 200,  # how many images, drawn by the seed, ≥ 2
     seed: int = 0,  # of the drawing and of the noise map
 ) -> pd.DataFrame:  # a row per map: pointing, energy, iou (0 to 1; also _low, _high), threshold
     """How well each method's map lies on the object, beside maps that know nothing and the mask
