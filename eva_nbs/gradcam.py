@@ -308,9 +308,10 @@ def gradcam_plus_plus_map(
     A: torch.Tensor,  # activations float `[N, K, h, w]`
     G: torch.Tensor,  # gradients float `[N, K, h, w]`
 ) -> torch.Tensor:  # signed map float `[N, h, w]`
-    "Channels weighted by their positive gradients, positions by their share (the paper's eq. 19)."
-    alpha = G**2 / (2 * G**2 + A.sum((2, 3), keepdim=True) * G**3 + 1e-6)
-    weights = (alpha.where(G != 0, 0) * G.relu()).sum((2, 3), keepdim=True)
+    """Channels weighted by their positive gradients, positions by their share (the paper's eq. 19),
+    without the constant by which pytorch-grad-cam changes maps where gradients are small."""
+    up, total = G.relu(), A.sum((2, 3), keepdim=True).relu()  # the paper's A are not negative
+    weights = (up / (2 + total * up)).sum((2, 3), keepdim=True)
     return (weights * A).sum(1)
 
 # %% ../nbs/08_gradcam.ipynb #4b62d06e
