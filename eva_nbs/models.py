@@ -439,8 +439,8 @@ def summary(
 ) -> Summary:  # shows itself as a table
     """Shapes, parameters, multiply-adds and memory per layer; the model stays as it is.
 
-    Counted by torchinfo; multiply-adds that it does not see (attention, parametrised layers,
-    products outside of layers) by PyTorch's counter of operations."""
+    Listed by torchinfo; multiply-adds by PyTorch's counter of operations: those of convolutions
+    and matrix products, in layers and outside of them, without biases and norms."""
     from torchinfo import summary as look
     net = unwrap(model)
     probe = _probe(net, size)
@@ -464,9 +464,9 @@ def _names(net):
 def _row(layer, name, parameters):
     "One line of the table, from torchinfo's record of a layer."
     output = layer.output_size[1:]
+    fused = isinstance(layer.module, nn.RNNBase)  # one operation that PyTorch does not count
     return dict(layer=name, kind=layer.class_name, output=_shape(output), parameters=parameters,
-                multiply_adds=int(layer.macs) * _positions(layer.module, output),
-                memory=4 * int(np.prod(output)))
+                multiply_adds=int(layer.macs) * fused, memory=4 * int(np.prod(output)))
 
 
 def _fresh(module, counted):
@@ -474,11 +474,6 @@ def _fresh(module, counted):
     own = [p for p in module.parameters(recurse=False) if id(p) not in counted]
     counted.update(map(id, own))
     return sum(p.numel() for p in own)
-
-
-def _positions(module, output):
-    "How often a linear layer is applied to an image; torchinfo counts it once."
-    return int(np.prod(output[:-1])) if isinstance(module, nn.Linear) else 1
 
 
 def _rest(names, counted):
@@ -489,9 +484,8 @@ def _rest(names, counted):
 
 
 def _with_products(rows, products):
-    "The rows, with those of the products (name of the module -> number) that torchinfo missed."
-    for row in rows: products[row["layer"]] -= row["multiply_adds"]
-    for row in rows: row["multiply_adds"] += max(products.pop(row["layer"], 0), 0)
+    "The rows, each with its products (name of the module -> number), and those without a row."
+    for row in rows: row["multiply_adds"] = products.pop(row["layer"], 0) or row["multiply_adds"]
     return rows + [dict(layer=name, kind="products", output="", parameters=0, multiply_adds=n,
                         memory=0) for name, n in products.items() if n]
 
@@ -588,7 +582,7 @@ def receptive_fields(
     model: nn.Module,  # any module of convolutions and pools; wrappers are looked through
     size: tuple = (3, 32, 32),  # of one image: (channels, height, width)
     layers: Iterable[str] | None = None,  # names as in `named_modules()`; None: the stages
-    canvas: int = 256,  # side (pixels) of the image in which fields are measured: their upper limit
+    canvas: int = 256,  # least side (pixels) of the image that fields are measured in: their limit
 ) -> pd.DataFrame:  # layer, channels, map (height, width), jump (pixels), field (pixels), share
     """What a pixel of each layer's map stands for, measured: map size, jump, receptive field.
     Maps behind an adaptive pool to more than one pixel are left out: its windows are no layer's."""
@@ -597,7 +591,9 @@ def receptive_fields(
     outputs = _run(net, size, lambda xb: activations(net, xb, layers))
     maps = {n: a for n, a in outputs.items() if a.ndim == 4 and a[0, 0].numel() > 1}
     clear, seen = _transparent(net), {}
-    image = torch.full((1, size[0], canvas, canvas), 1e-6, dtype=torch.float64, requires_grad=True)
+    side = canvas + (size[1] - canvas) % 128  # any stride from 1, 2, 4 … to 128 fits in between
+    side += 128 * (side == size[1] != canvas)
+    image = torch.full((1, size[0], side, side), 1e-6, dtype=torch.float64, requires_grad=True)
     def _keep(name, output): seen[name] = _first_tensor(output)
     with capturing(_pick_layers(clear, list(maps)), _keep), _MeansForMaxima(): _try(clear, image)
     if unseen := [name for name in maps if name not in seen]:
@@ -633,7 +629,7 @@ def _channels_second(net, output, size, wide, image):
 
 
 def _field_row(name, output, wide, image, size):
-    "One line of the table of receptive fields; `share` is the part of the image that is seen."
+    "One line of the table of receptive fields; `share` is the field's area, in images, at most 1."
     (h, w), field = output.shape[2:], _field(wide, image)
     grown = wide.shape[2] - h  # on the larger canvas the map has so many rows more
     jump = (image.shape[2] - size[1]) / grown if grown else size[1] / h
