@@ -176,7 +176,8 @@ def localisation(
         for layer in layers:
             maps = enlarged(cams, layer, kind="signed")
             rows.append(_row(method, layer, cams.pick(layer).shape[1:], maps, masks))
-    return pd.DataFrame(rows + _blind_rows(masks, cams.pick(layers[-1]).shape[1:], seed))
+    grid = grad_cam(model, xb[:1], yb[:1], layers[-1], "eigencam").pick().shape[1:]  # the layer's
+    return pd.DataFrame(rows + _blind_rows(masks, grid, seed))
 
 def _blind_rows(masks, grid, seed):
     "The lines of the maps that do not look at the image, and of the mask."
