@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from functools import partial
 from inspect import signature
-from itertools import product
+from itertools import product, starmap
 from json import dumps, loads
 from pathlib import Path
 from tempfile import mkdtemp
@@ -614,8 +614,9 @@ def _find_and_tell(learner, recipe):
     if found.confidence == "none":
         raise refuse("lr_max", f"find, and nothing was found ({found.warning or found.reason})",
                      "a rate, or batches whose loss falls", "Set it, for example --lr_max 0.05.")
-    third = f"should the loss not fall, try --lr_max {found.lr_max / 3:.2g}"
-    doubt = third * (found.confidence == "low")
+    less, more = f"{found.lr_max / 3:.2g}", f"{10 * found.lr_max:.2g}"
+    doubt = f"should the loss jump, try --lr_max {less}; should it hardly move, {more}"
+    doubt *= found.confidence == "low"
     print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}; confidence: {found.confidence}; "
           f"sweeps: {len(found.runs)}", *filter(None, [found.warning, doubt]), sep="\n  ",
           flush=True)
@@ -1393,7 +1394,7 @@ def train_all(
 def _train_each(wanted, tell, options):
     "One run after the other; what ends one of them says which were not begun."
     for k, (recipe, seed) in enumerate(wanted, 1):
-        if tell: print(f"\n{_called(recipe)}, seed {seed}", flush=True)
+        if tell: print(f"\n{_with_seed(recipe, seed)}", flush=True)
         try: yield train_run(lambda: new_run(recipe, seed=seed, **options))
         except (KeyboardInterrupt, EvaError) as stop:
             if k == len(wanted): raise
@@ -1413,7 +1414,11 @@ def _each_with_each(recipes, seeds):
     return list(product(recipes, seeds))
 
 def _not_begun(pairs):
-    return f". Not begun: {'; '.join(f'{_called(recipe)}, seed {seed}' for recipe, seed in pairs)}"
+    return f". Not begun: {'; '.join(starmap(_with_seed, pairs))}"
+
+def _with_seed(recipe, seed):
+    "What one of several trainings is called; without a seed, it takes the default or the run's."
+    return _called(recipe) + ("" if seed is None else f", seed {seed}")
 
 # %% ../nbs/10_experiments.ipynb #6e4055e0
 def list_recipes(
