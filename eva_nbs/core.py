@@ -394,15 +394,20 @@ def to_array(
 @dataclass(frozen=True)
 class Precision:
     "How numbers are held in the forward pass. Weights and their updates stay in float32."
-    name: str  # fp32, bf16 or fp16
+    name: str  # fp32, bf16, fp16 or winograd
     dtype: torch.dtype  # of activations
     device: str  # the device type: cuda, mps or cpu
     scale: bool = False  # whether the loss must be scaled (fp16)
 
     def autocast(self) -> AbstractContextManager:  # a context manager
         "Run a forward pass in this precision."
+        if self.name == "winograd": return _winograd()
         enabled = self.dtype is not torch.float32  # fp32 also where all around is autocast
         return torch.autocast(self.device, self.dtype if enabled else None, enabled=enabled)
+
+def _winograd():
+    from eva_nbs.winograd import winograd  # which imports this module
+    return winograd()
 
 # %% ../nbs/00_core.ipynb #c9e3299f
 def scaled_step(
@@ -434,18 +439,24 @@ def _has_fast_bf16(device):
     return device.type == "cpu" and _multiplies_bf16_faster(_processor())
 
 def pick_precision(
-    precision: str = "auto",  # auto, fp32, bf16 or fp16
+    precision: str = "auto",  # auto, fp32, bf16, fp16 or winograd
     device: torch.device | str | None = None,  # None for the default device
 ) -> Precision:  # what to train with
-    "The precision asked for; auto is bf16 where that is faster, fp16 on older CUDA, else fp32."
-    check_choice("precision", precision, ["auto", "fp32", "bf16", "fp16"])
+    """The precision asked for; auto is bf16 where that is faster, fp16 on older CUDA, else fp32.
+    winograd is fp32 on a CPU, its 3×3 convolutions computed as `eva_nbs.winograd` does."""
+    check_choice("precision", precision, ["auto", "fp32", "bf16", "fp16", "winograd"])
     device = check_device(device)
     if precision == "auto":
         slow = "fp16" if device.type == "cuda" else "fp32"
         precision = "bf16" if _has_fast_bf16(device) else slow
     if precision == "fp16" and device.type == "cpu":
         raise refuse("precision", "fp16 on a CPU", "fp32 or bf16 on a CPU", "Use precision='auto'.")
-    dtype = dict(fp32=torch.float32, bf16=torch.bfloat16, fp16=torch.float16)[precision]
+    if precision == "winograd" and device.type != "cpu":
+        raise refuse("precision", f"winograd on {device.type}", "fp32, bf16 or fp16 there",
+                     "It is for CPUs; use precision='auto'.")
+    if precision == "winograd":
+        with _winograd(): pass  # compiled, or said why not, before any work is done
+    dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(precision, torch.float32)
     return Precision(precision, dtype, device.type, scale=precision == "fp16")
 
 # %% ../nbs/00_core.ipynb #ecef7487

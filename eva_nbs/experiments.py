@@ -383,7 +383,7 @@ def make_learner(
     splits: Splits,  # the data
     seed: int = 0,  # of the initial weights, the order and the augmentation
     engine: str = "auto",  # auto, batched or albumentations
-    precision: str = "auto",  # auto, fp32, bf16 or fp16
+    precision: str = "auto",  # auto, fp32, bf16, fp16 or winograd
     callbacks: Callback | Iterable[Callback] = (),  # more callbacks for the learner
     rank: int = 0,  # which of `world_size` processes this is
     world_size: int = 1,  # processes that share every batch
@@ -1297,7 +1297,7 @@ def new_run(
     subset: int | None = None,  # use so many training images only, the same share of each class
     size: int | None = None,  # height and width of the images in pixels; by default as they are
     engine: str | None = None,  # augmentation engine: auto (the default), batched, albumentations
-    precision: str | None = None,  # auto (the default), fp32, bf16 or fp16
+    precision: str | None = None,  # auto (the default), fp32, bf16, fp16 or winograd
     **changes,  # to the recipe, as for `Recipe.adapted`; None changes nothing
 ) -> Run:  # not trained yet
     "Check what was asked for and make the run's folder. A run that is repeated keeps its settings."
@@ -1489,7 +1489,7 @@ def eva_train(
     seed: int = None,  # of everything random; 0 by default
     seeds: int = 1,  # train so many times, with seed, seed + 1, ...
     engine: str = None,  # augmentation: auto (default), batched or albumentations
-    precision: str = None,  # auto (default), fp32, bf16 or fp16
+    precision: str = None,  # auto (default), fp32, bf16, fp16, winograd
     resume: str = None,  # go on with the run in this folder, as it began; no other option beside it
     diff: str = None,  # show what differs from this recipe (or run), and stop
     list: bool = False,  # show the recipes (or all of the one that is named) and stop

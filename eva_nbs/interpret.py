@@ -201,7 +201,7 @@ def _structure(model):
 
 def _made_from(model, data, stats, precision):
     "What decides on predictions, as a line of text. Any precision by name: it may be another's."
-    named = precision in ("fp32", "bf16", "fp16")
+    named = precision in ("fp32", "bf16", "fp16", "winograd")
     name = precision if named else pick_precision(precision, _device(model, data)).name
     seen = _checksum([*model.parameters(), *model.buffers(), data.images, data.labels])
     built = zlib.crc32(_structure(model).encode())
@@ -261,7 +261,7 @@ def predict(
     data: ImageData,  # the `ImageData` to predict
     stats: ChannelStats,  # the `ChannelStats` that the model was trained with
     batch_size: int = 512,  # images per forward pass, ≥ 1
-    precision: str = "auto",  # "auto", "fp32", "bf16" or "fp16", as for `pick_precision`
+    precision: str = "auto",  # auto, fp32, bf16, fp16 or winograd, as for `pick_precision`
 ) -> Predictions:  # on the CPU, in the data's order
     """Every image through the model once, where the model is, in eval mode, and nothing about it
     changed; made again if weights or images changed. Raises `EvaError` if there are no images, if

@@ -621,7 +621,7 @@ def _check_options(accumulate, sweeps, precision, seed, sigma):
     whole = isinstance(sweeps, (int, np.integer)) and not isinstance(sweeps, bool) and sweeps >= 1
     if not whole and sweeps != "auto":
         raise refuse("sweeps", sweeps, 'a whole number of at least 1, or "auto"')
-    check_kind("precision", precision, (str, Precision), "auto, fp32, bf16, fp16 or a Precision")
+    check_kind("precision", precision, (str, Precision), "auto, fp32, bf16, fp16, winograd or a Precision")
     if seed is not None: check_number("seed", seed, low=0, integer=True)
 
 def _check_valid(valid_loader, metric):
@@ -699,7 +699,7 @@ def lr_find(
     lr_end: float = 10.0,  # last rate, > lr_start
     steps: int = 100,  # optimizer steps of a sweep, ≥ 10
     mode: str = "exp",  # "exp": equal factors; "linear": equal differences
-    precision: str | Precision = "auto",  # auto, fp32, bf16, fp16 or a Precision
+    precision: str | Precision = "auto",  # auto, fp32, bf16, fp16, winograd or a Precision
     epochs: float | None = None,  # length of a sweep in epochs, > 0, in place of steps
     accumulate: int = 1,  # batches averaged in one optimizer step, ≥ 1
     scaler: torch.amp.GradScaler | None = None,  # yours, put back; None: one where needed

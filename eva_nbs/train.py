@@ -488,7 +488,7 @@ class Learner:
         optimizer: Callable | None = None,  # parameters → optimizer; None for `sgd()`
         schedule: Schedule | None = None,  # None: one cycle up to the optimizer's rate
         callbacks: Callback | Iterable[Callback] = (),  # beside Progress and StopOnNaN
-        precision: str = "auto",  # auto, fp32, bf16 or fp16
+        precision: str = "auto",  # auto, fp32, bf16, fp16 or winograd
         compile: bool | str = "auto",  # auto (False, by measurement), bool or a torch.compile mode
         seed: int = 0,  # of dropout and whatever else draws random numbers in training
         deterministic: bool = False,  # True: refuse operations whose result varies from run to run
@@ -506,7 +506,7 @@ class Learner:
         self.loss_func = loss or cross_entropy
         self.precision = pick_precision(precision, self.device)
         _check_strides(self)
-        self.compile = _pick_compile(compile)
+        self.compile = _pick_compile(compile, self.precision)
         self.deterministic, self.score_test, self.accumulate = deterministic, score_test, 1
         self.make_optimizer = optimizer or sgd()
         self.optimizer = _is_optimizer(self.make_optimizer(self.model.parameters()))
@@ -590,7 +590,13 @@ def _check_strides(learner):
                          f"{m.in_channels} channels", "16 channels or more there, in channels_last",
                          "Use eva_nbs.models.Projection, or make_loaders(…, channels_last=False).")
 
-def _pick_compile(compile): return False if compile == "auto" else compile
+def _pick_compile(compile, precision):
+    "Whether and how to compile."
+    if compile == "auto": return False
+    if compile and precision.name == "winograd":
+        raise refuse("compile", f"{compile} with precision='winograd'", "one of the two",
+                     "What torch.compile builds does not use Winograd's convolutions.")
+    return compile
 
 def _no_sums(): return dict(loss=[], n=[], correct=[])
 
