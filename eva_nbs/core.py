@@ -406,8 +406,8 @@ class Precision:
         return torch.autocast(self.device, self.dtype if enabled else None, enabled=enabled)
 
 def _winograd():
-    from eva_nbs.winograd import winograd  # which imports this module
-    return winograd()
+    "Its notebook comes later in the book, and is loaded when it is asked for."
+    return importlib.import_module("eva_nbs.winograd").winograd()
 
 # %% ../nbs/00_core.ipynb #c9e3299f
 def scaled_step(

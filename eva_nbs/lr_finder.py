@@ -621,7 +621,8 @@ def _check_options(accumulate, sweeps, precision, seed, sigma):
     whole = isinstance(sweeps, (int, np.integer)) and not isinstance(sweeps, bool) and sweeps >= 1
     if not whole and sweeps != "auto":
         raise refuse("sweeps", sweeps, 'a whole number of at least 1, or "auto"')
-    check_kind("precision", precision, (str, Precision), "auto, fp32, bf16, fp16, winograd or a Precision")
+    check_kind("precision", precision, (str, Precision),
+               "auto, fp32, bf16, fp16, winograd or a Precision")
     if seed is not None: check_number("seed", seed, low=0, integer=True)
 
 def _check_valid(valid_loader, metric):

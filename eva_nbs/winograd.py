@@ -75,7 +75,8 @@ static inline void transform(Get get, Put put) {
 
 # %% ../nbs/06b_winograd.ipynb #ec117973
 _TILES = r"""
-struct Images {  // [N, H, W, channels]; T tiles of them are at work, as 36 planes [channels / P, T, P]
+// [N, H, W, channels]; T tiles of them are at work, as 36 planes [channels / P, T, P]
+struct Images {
   size N, H, W, channels, T;
   size down() const { return (H + 3) / 4; }
   size across() const { return (W + 3) / 4; }
@@ -281,7 +282,8 @@ class _Convolution(torch.autograd.Function):
             turned = w.permute(2, 3, 0, 1).flip(0, 1).contiguous()
             dx = _call("forward", g, turned, g.new_empty(*g.shape[:3], C), g, C).permute(0, 3, 1, 2)
         if ctx.needs_input_grad[1]:
-            dw = _call("backward", x := _nhwc(x), g, w.new_empty(3, 3, C, K), x, K).permute(3, 2, 0, 1)
+            x = _nhwc(x)
+            dw = _call("backward", x, g, w.new_empty(3, 3, C, K), x, K).permute(3, 2, 0, 1)
         return dx, dw
 
 # %% ../nbs/06b_winograd.ipynb #49115cd0
