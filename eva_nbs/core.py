@@ -406,7 +406,7 @@ class Precision:
         return torch.autocast(self.device, self.dtype if enabled else None, enabled=enabled)
 
 def _winograd():
-    "Its notebook comes later in the book, and is loaded when it is asked for."
+    "The context manager of `eva_nbs.winograd`, a later notebook, loaded when it is asked for."
     return importlib.import_module("eva_nbs.winograd").winograd()
 
 # %% ../nbs/00_core.ipynb #c9e3299f
@@ -443,7 +443,8 @@ def pick_precision(
     device: torch.device | str | None = None,  # None for the default device
 ) -> Precision:  # what to train with
     """The precision asked for; auto is bf16 where that is faster, fp16 on older CUDA, else fp32.
-    winograd is fp32 on a CPU, its 3×3 convolutions computed as `eva_nbs.winograd` does."""
+    winograd is fp32 on a CPU, its 3×3 convolutions computed as `eva_nbs.winograd` does. Raises
+    `EvaError` for fp16 on a CPU, and for winograd elsewhere or without a C++ compiler."""
     check_choice("precision", precision, ["auto", "fp32", "bf16", "fp16", "winograd"])
     device = check_device(device)
     if precision == "auto":
@@ -451,10 +452,10 @@ def pick_precision(
         precision = "bf16" if _has_fast_bf16(device) else slow
     if precision == "fp16" and device.type == "cpu":
         raise refuse("precision", "fp16 on a CPU", "fp32 or bf16 on a CPU", "Use precision='auto'.")
-    if precision == "winograd" and device.type != "cpu":
-        raise refuse("precision", f"winograd on {device.type}", "fp32, bf16 or fp16 there",
-                     "It is for CPUs; use precision='auto'.")
     if precision == "winograd":
+        if device.type != "cpu":
+            raise refuse("precision", f"winograd on {device.type}", "fp32, bf16 or fp16 there",
+                         "It is for CPUs; use precision='auto'.")
         with _winograd(): pass  # compiled, or said why not, before any work is done
     dtype = dict(bf16=torch.bfloat16, fp16=torch.float16).get(precision, torch.float32)
     return Precision(precision, dtype, device.type, scale=precision == "fp16")

@@ -595,7 +595,8 @@ def _pick_compile(compile, precision):
     if compile == "auto": return False
     if compile and precision.name == "winograd":
         raise refuse("compile", f"{compile} with precision='winograd'", "one of the two",
-                     "What torch.compile builds does not use Winograd's convolutions.")
+                     "What torch.compile builds does not use Winograd's convolutions; leave "
+                     "compile='auto'.")
     return compile
 
 def _no_sums(): return dict(loss=[], n=[], correct=[])
