@@ -635,8 +635,7 @@ def make_learner(
     c, folder, recipe = self.config, self.folder, self.recipe
     keep = [Checkpoint(folder, every_minutes=2), HistoryCSV(folder / "history.csv"),
             TensorBoard(folder / "tensorboard")] if write else []
-    engine, precision = c.get("engine", "auto"), c.get("precision", "auto")
-    if not write: precision = _or_auto(precision)
+    engine, precision = c.get("engine", "auto"), _or_auto(c.get("precision", "auto"))
     learner = recipe.make_learner(splits, c["seed"], engine, precision, keep, rank, world_size)
     learner.schedule = recipe.make_schedule(*from_main(lambda: self.find_rates(learner, write)))
     return _taken_up(learner, folder, quiet=not write)
@@ -714,7 +713,7 @@ def _tell_place(learner, run):
     if learner.epoch or learner.batch:
         now = learner.precision.name
         had = run.starts[-1].get("precision", now) if run.starts else now
-        other = "" if had == now else f", in {now} (before: {had}, on another processor)"
+        other = "" if had == now else f", in {now} (before: {had})"
         place = f"epoch {learner.epoch + 1}, after batch {learner.batch}"
         print(f"Going on in {place}{other}", flush=True)
     elif (run.folder / "history.csv").exists():
