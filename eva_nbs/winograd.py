@@ -85,38 +85,41 @@ struct Images {
   size tiles() const { return N * down() * across(); }
   size plane() const { return at_work * channels + PAD; }
   size in_plane(size tile, size c) const { return (c / P * at_work + tile) * P + c % P; }
-  // where the pixel r, q of a tile begins, or -1 outside of the image
-  size at(size tile, int r, int q) const {
-    size y = tile / across() % down() * 4 + r, x = tile % across() * 4 + q;
+  // where the n x n pixels of a tile begin, or -1 outside of the image
+  void pixels(size tile, int margin, int n, size* at) const {
+    size top = tile / across() % down() * 4 - margin, left = tile % across() * 4 - margin;
     size image = tile / across() / down();
-    return y < 0 || y >= H || x < 0 || x >= W ? -1 : ((image * H + y) * W + x) * channels;
+    for (size y = top; y < top + n; y++)
+      for (size x = left; x < left + n; x++)
+        *at++ = y < 0 || y >= H || x < 0 || x >= W ? -1 : ((image * H + y) * W + x) * channels;
   }
 };
 
 // tiles first..last of 6 x 6 pixels (a margin of 1) or 4 x 4 (none)
 template <class Matrix, int I>
 static void into_planes(const float* x, Images s, size first, size last, float* planes) {
-  constexpr int margin = (I - 4) / 2;
   for (size t = first; t < last; t++) {
-    size at[I][I];
-    for (int r = 0; r < I; r++)
-      for (int q = 0; q < I; q++) at[r][q] = s.at(t, r - margin, q - margin);
+    size at[I * I];
+    s.pixels(t, (I - 4) / 2, I, at);
     for (size c = 0; c < s.channels; c += L) {
       float* out = planes + s.in_plane(t - first, c);
       transform<Matrix, I, 6>(
-        [&](int r, int q) { return at[r][q] < 0 ? vec{} : load(x + at[r][q] + c); },
+        [&](int r, int q) { size i = at[r * I + q]; return i < 0 ? vec{} : load(x + i + c); },
         [&](int r, int q, vec v) { store(out + (r * 6 + q) * s.plane(), v); });
     }
   }
 }
 static void out_of_planes(const float* planes, Images s, size first, size last, float* y) {
-  for (size t = first; t < last; t++)
+  for (size t = first; t < last; t++) {
+    size at[16];
+    s.pixels(t, 0, 4, at);
     for (size c = 0; c < s.channels; c += L) {
       const float* in = planes + s.in_plane(t - first, c);
       transform<AT, 6, 4>(
         [&](int r, int q) { return load(in + (r * 6 + q) * s.plane()); },
-        [&](int r, int q, vec v) { size at = s.at(t, r, q); if (at >= 0) store(y + at + c, v); });
+        [&](int r, int q, vec v) { size i = at[r * 4 + q]; if (i >= 0) store(y + i + c, v); });
     }
+  }
 }
 """
 
