@@ -1517,6 +1517,8 @@ def shortened(self: Recipe) -> Recipe:
                         batch_size=min(64, self.batch_size))
 
 # %% ../nbs/10_experiments.ipynb #8c549056
+_COMPUTED = ("engine", "precision")
+
 def _same_runs(out, recipe, config):
     "The runs of this recipe with this seed and these settings, the newest last."
     paths = sorted(Path(out).glob(f"{recipe.name}-{config['seed']}-*/config.json"))
@@ -1524,8 +1526,9 @@ def _same_runs(out, recipe, config):
     return [run for run in runs if _is_of(run, recipe, config)]
 
 def _is_of(run, recipe, config):
-    "Whether a run is of this recipe with these settings; a run that cannot be read is not."
-    facts = lambda recipe, config: config | dict(
+    """Whether a run is of this recipe with these settings, however it was computed. A run that
+    cannot be read is not."""
+    facts = lambda recipe, config: {k: v for k, v in config.items() if k not in _COMPUTED} | dict(
         data=_place(config["data"]), recipe=(recipe.name, recipe.facts()))
     try: had = facts(run.recipe, run.config)
     except EvaError: return False
@@ -1539,7 +1542,8 @@ def get_run(
     seed: int = 0,  # of everything random
     out: str | Path = "runs",  # where runs are kept
 ) -> Run:  # finished
-    "The newest finished run of this recipe, data and seed; else an interrupted one, or a new one."
+    """The newest finished run of this recipe, data and seed, whatever its precision and engine;
+    else an interrupted one, or a new one."""
     wanted = get_recipe(recipe) if full else get_recipe(recipe).shortened()
     for key, value in (("data", data), ("out", out)): check_kind(key, value, (str, Path), "a path")
     config = _DEFAULTS | dict(data=str(data), seed=seed)
