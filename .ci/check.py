@@ -257,11 +257,12 @@ def pretended_gpu():
 def main():
     flag = next((word[2:] for word in sys.argv[1:] if word in ("--slow", "--cuda")), "")
     marked = [p for p in notebooks() if not flag or any(re.search(rf"^#\|\s*{flag}\b", s, re.M) for _, s in cells(p))]
-    if not any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++"))):
-        print("skipped: 06b_winograd.ipynb, which needs a C++ compiler")
+    pretend = "--pretend" in sys.argv
+    compiler = any(map(shutil.which, (os.environ.get("CXX", ""), "g++", "clang++")))
+    if pretend or not compiler:
+        print("skipped: 06b_winograd.ipynb,", "which leaves to PyTorch what is watched" if pretend else "which needs a C++ compiler")
         marked = [p for p in marked if p.name != "06b_winograd.ipynb"]
     checks = [] if flag else [c for n, c in globals().items() if n.startswith("check_")]
-    pretend = "--pretend" in sys.argv
     with pretended_gpu() if pretend else nullcontext(), ThreadPoolExecutor(2) as pool:
         results = list(pool.map(outcome, ([] if pretend else checks) + [test_notebook(p, flag) for p in marked]))
     print(f"{sum(results)} passed, {len(results) - sum(results)} failed")
