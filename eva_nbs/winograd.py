@@ -289,7 +289,7 @@ def _nhwc(x): return x.resolve_neg().contiguous(memory_format=torch.channels_las
 def _empty(x, channels):
     "A new tensor like `x` with so many channels, which lie side by side."
     size = (len(x), channels, *x.shape[2:])
-    return torch.empty(size, dtype=x.dtype, memory_format=torch.channels_last)
+    return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
 class _Convolution(torch.autograd.Function):
     "A 3×3 convolution of [N, C, H, W] with [K, C, 3, 3], stride 1 and padding 1."
@@ -310,7 +310,7 @@ class _Convolution(torch.autograd.Function):
             turned = w.permute(2, 3, 0, 1).flip(0, 1).contiguous()
             dx = _call("convolve", g, turned, _empty(g, C), g, C)
         if ctx.needs_input_grad[1]:
-            dw = torch.empty(3, 3, C, K)
+            dw = w.new_empty(3, 3, C, K)
             dw = _call("weight_gradient", _nhwc(x), g, dw, x, K).permute(3, 2, 0, 1)
         return dx, dw
 
@@ -355,7 +355,7 @@ def _convolve(input, weight, bias=None, stride=1, padding=1, dilation=1, groups=
     return y if bias is None else y + bias[:, None, None]
 
 @contextmanager
-def winograd() -> Iterator[None]:
+def winograd() -> Iterator[None]:  # nothing: what follows `with` runs inside
     """Inside, 3×3 convolutions (stride 1, padding 1, float32 on a CPU, channels in multiples of 16)
     are computed by Winograd's algorithm with tiles of 4×4 results (Lavin and Gray 2015,
     arXiv:1509.09308); all others as ever, with a warning where none fits. Rounding errors are some
