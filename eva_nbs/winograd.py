@@ -261,6 +261,7 @@ def _complaint(done):
     lines = done.stderr.splitlines() or [f"exit status {done.returncode}"]
     return f"{done.args[0]}: " + next((line for line in lines if "error" in line), lines[-1])
 
+# %% ../nbs/06b_winograd.ipynb #0359ead2
 @cache
 def _library():
     "The kernels, compiled for this processor and loaded."
@@ -274,7 +275,7 @@ def _library():
             return ctypes.CDLL(str(library))
     except OSError as e: raise _refuse(str(e)) from None
 
-# %% ../nbs/06b_winograd.ipynb #fe7dfa85
+# %% ../nbs/06b_winograd.ipynb #9d7107f5
 def _call(name, a, b, out, images, K):
     "Run a kernel on tensors as they must lie: NHWC, or [3, 3, C, K]. `images` is [N, C, H, W]."
     N, C, H, W = images.shape
@@ -291,6 +292,7 @@ def _empty(x, channels):
     size = (len(x), channels, *x.shape[2:])
     return torch.empty(size, dtype=x.dtype, device=x.device, memory_format=torch.channels_last)
 
+# %% ../nbs/06b_winograd.ipynb #041f81f0
 class _Convolution(torch.autograd.Function):
     "A 3×3 convolution of [N, C, H, W] with [K, C, 3, 3], stride 1 and padding 1."
     @staticmethod
@@ -314,7 +316,7 @@ class _Convolution(torch.autograd.Function):
             dw = _call("weight_gradient", _nhwc(x), g, dw, x, K).permute(3, 2, 0, 1)
         return dx, dw
 
-# %% ../nbs/06b_winograd.ipynb #d3d01dca
+# %% ../nbs/06b_winograd.ipynb #0475454f
 def _fits(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1):
     "Whether the kernels can compute this convolution; what is wrong is left to PyTorch to refuse."
     if not torch.is_tensor(input) or input.ndim != 4 or not input.numel(): return False
@@ -329,6 +331,7 @@ def _is_plain(t):
     whole = type(t) in (torch.Tensor, torch.nn.Parameter) and t.layout is torch.strided
     return whole and t.dtype is torch.float32 and t.device.type == "cpu"
 
+# %% ../nbs/06b_winograd.ipynb #0495309b
 def _is_watched():
     "Whether PyTorch records or counts operations, which it could not with ours."
     traced = torch.jit.is_tracing() or torch.compiler.is_compiling()
@@ -354,18 +357,19 @@ def _convolve(input, weight, bias=None, stride=1, padding=1, dilation=1, groups=
     y = _Convolution.apply(input, weight)
     return y if bias is None else y + bias[:, None, None]
 
+# %% ../nbs/06b_winograd.ipynb #05148a74
+_NONE_FITS = ("winograd: no convolution fits (3×3, stride 1, padding 1, float32 on a CPU, channels "
+              "in multiples of 16), so nothing is faster")
+
 @contextmanager
 def winograd() -> Iterator[None]:  # nothing: what follows `with` runs inside
     """Inside, 3×3 convolutions (stride 1, padding 1, float32 on a CPU, channels in multiples of 16)
     are computed by Winograd's algorithm with tiles of 4×4 results (Lavin and Gray 2015,
-    arXiv:1509.09308); all others as ever, with a warning where none fits. Rounding errors are some
-    2e-6 of the results' size, and 1e-4 at most at a single one: up to 16 times PyTorch's. An inf or
-    NaN reaches up to 25 pixels instead of 9. No autocast, no second or forward-mode derivatives,
+    arXiv:1509.09308); all others as ever, with a warning where none fits. Rounding errors are 1e-6
+    to 6e-6 of the results' size, 1e-4 at a single one: some five times PyTorch's. An inf or NaN
+    reaches up to 25 pixels instead of 9. No autocast, no second or forward-mode derivatives,
     no `torch.func`; where PyTorch records a graph (export, tracing), it is PyTorch's convolution.
     Compiles C++ once in a process, about two seconds; raises `EvaError` where that fails."""
     _library()
     with torch.autocast("cpu", enabled=False), _Mode() as mode: yield
     if mode.others and not mode.fit: warnings.warn(_NONE_FITS, stacklevel=3)
-
-_NONE_FITS = ("winograd: no convolution fits (3×3, stride 1, padding 1, float32 on a CPU, channels "
-              "in multiples of 16), so nothing is faster")
