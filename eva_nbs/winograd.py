@@ -365,8 +365,8 @@ _NONE_FITS = ("winograd: no convolution fits (3×3, stride 1, padding 1, float32
 def winograd() -> Iterator[None]:  # nothing: what follows `with` runs inside
     """Inside, 3×3 convolutions (stride 1, padding 1, float32 on a CPU, channels in multiples of 16)
     are computed by Winograd's algorithm with tiles of 4×4 results (Lavin and Gray 2015,
-    arXiv:1509.09308); all others as ever, with a warning where none fits. Rounding errors are 1e-6
-    to 6e-6 of the results' size, 1e-4 at a single one: some five times PyTorch's. An inf or NaN
+    arXiv:1509.09308); all others as ever, with a warning where none fits. Rounding errors are up to
+    6e-6 of the results' size, 1e-4 at a single one: a few times PyTorch's. An inf or NaN
     reaches up to 25 pixels instead of 9. No autocast, no second or forward-mode derivatives,
     no `torch.func`; where PyTorch records a graph (export, tracing), it is PyTorch's convolution.
     Compiles C++ once in a process, about two seconds; raises `EvaError` where that fails."""
