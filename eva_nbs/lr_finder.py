@@ -186,8 +186,8 @@ class Reading:
     suggestion: float  # the point
     lr_min: float  # where the range begins
     lr_max: float  # where the range ends: the peak of a cycle
-    low: float  # the suggestion's 10 % quantile with fresh noise
-    high: float  # its 90 % quantile
+    low: float  # its 10 % quantile with fresh noise; of sweeps that disagree, the lowest
+    high: float  # its 90 % quantile, or the highest
     reason: str  # the rule that gave the point
     confidence: str  # high, medium, low or none
     warning: str = ""  # what is wrong with the curve, and what to do
@@ -271,8 +271,8 @@ class LRFind:
     lr_min: float  # where the range begins
     lr_max: float  # where it ends: the peak of a cycle
     suggestion: float  # the point
-    low: float  # the point's 10 % quantile with fresh noise
-    high: float  # its 90 % quantile
+    low: float  # its 10 % quantile with fresh noise; of sweeps that disagree, the lowest
+    high: float  # its 90 % quantile, or the highest
     reason: str  # the rule that gave the point
     confidence: str  # high, medium, low or none
     warning: str  # what is wrong with the curve, or ""
@@ -294,14 +294,31 @@ class LRFind:
                 f"{self.stop_reason!r}{warning})")
 
 
+def _held_to(mean, sweeps) -> Reading:
+    "The mean's reading; where ends are more than 3 times apart, the middle of the sweeps' own."
+    sweeps = [r for r in sweeps if r.confidence != "none"]
+    own = [r.lr_max for r in sweeps]
+    if mean.confidence == "none" or not own: return mean
+    least, most = min(own + [mean.lr_max]), max(own + [mean.lr_max])
+    if most <= 3 * least: return mean
+    end, points = min(mean.lr_max, float(np.median(own))), [r.suggestion for r in sweeps]
+    point, doubt = min(float(np.median(points)), end), mean.confidence == "low" or most > 10 * least
+    return Reading(point, min(mean.lr_min, point), end, min(points), max(points),
+                   "the middle of what the sweeps say by themselves",
+                   "low" if doubt else "medium",
+                   f"the sweeps and their mean disagree where the range ends, from {least:.2g} to "
+                   f"{most:.2g}: take larger batches or more steps, or try rates around {end:.2g}")
+
+
 def _result(lrs, runs, training, curve, stop_reason, sigma) -> LRFind:
     "Read the mean of the sweeps, and each by itself for the spread."
     exploded = stop_reason.startswith(("diverged", "non-finite"))
     losses, read = runs.mean(0), lambda y: read_curve(lrs, y, sigma, exploded)
+    sweeps = [read(y) for y in runs]
     sigma = max(2.0, 0.06 * len(lrs)) if sigma is None else sigma
     return LRFind(lrs=lrs, losses=losses, smoothed=smooth(cap_losses(losses), sigma),
-                  **asdict(read(losses)), stop_reason=stop_reason, curve=curve, runs=runs,
-                  points=np.array([read(y).suggestion for y in runs]), training=training)
+                  **asdict(_held_to(read(losses), sweeps)), stop_reason=stop_reason, curve=curve,
+                  runs=runs, points=np.array([r.suggestion for r in sweeps]), training=training)
 
 # %% ../nbs/05_lr_finder.ipynb #d93277fa
 @patch(as_prop=True)
