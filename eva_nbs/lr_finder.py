@@ -12,7 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -186,8 +186,8 @@ class Reading:
     suggestion: float  # the point
     lr_min: float  # where the range begins
     lr_max: float  # where the range ends: the peak of a cycle
-    low: float  # its 10 % quantile with fresh noise; of sweeps that disagree, the lowest
-    high: float  # its 90 % quantile, or the highest
+    low: float  # the suggestion's 10 % quantile with fresh noise
+    high: float  # its 90 % quantile
     reason: str  # the rule that gave the point
     confidence: str  # high, medium, low or none
     warning: str = ""  # what is wrong with the curve, and what to do
@@ -271,8 +271,8 @@ class LRFind:
     lr_min: float  # where the range begins
     lr_max: float  # where it ends: the peak of a cycle
     suggestion: float  # the point
-    low: float  # its 10 % quantile with fresh noise; of sweeps that disagree, the lowest
-    high: float  # its 90 % quantile, or the highest
+    low: float  # the point's 10 % quantile with fresh noise
+    high: float  # its 90 % quantile
     reason: str  # the rule that gave the point
     confidence: str  # high, medium, low or none
     warning: str  # what is wrong with the curve, or ""
@@ -294,20 +294,18 @@ class LRFind:
                 f"{self.stop_reason!r}{warning})")
 
 
+_BLURRED = 3.0  # a mean that goes so many times further than its sweeps has lost their rise
+
 def _held_to(mean, sweeps) -> Reading:
-    "The mean's reading; where ends are more than 3 times apart, the middle of the sweeps' own."
-    sweeps = [r for r in sweeps if r.confidence != "none"]
-    own = [r.lr_max for r in sweeps]
-    if mean.confidence == "none" or not own: return mean
-    least, most = min(own + [mean.lr_max]), max(own + [mean.lr_max])
-    if most <= 3 * least: return mean
-    end, points = min(mean.lr_max, float(np.median(own))), [r.suggestion for r in sweeps]
-    point, doubt = min(float(np.median(points)), end), mean.confidence == "low" or most > 10 * least
-    return Reading(point, min(mean.lr_min, point), end, min(points), max(points),
-                   "the middle of what the sweeps say by themselves",
-                   "low" if doubt else "medium",
-                   f"the sweeps and their mean disagree where the range ends, from {least:.2g} to "
-                   f"{most:.2g}: take larger batches or more steps, or try rates around {end:.2g}")
+    "The mean's reading, or the middle sweep's where the mean goes far beyond what most sweeps do."
+    clear = sorted((r for r in sweeps if not r.warning), key=lambda r: r.lr_max)
+    if mean.confidence == "none" or 2 * len(clear) <= len(sweeps): return mean
+    middle = clear[(len(clear) - 1) // 2]
+    if mean.lr_max <= _BLURRED * middle.lr_max: return mean
+    ends = ", ".join(f"{r.lr_max:.2g}" for r in clear)
+    return replace(middle, confidence="medium" if mean.confidence == "high" else "low",
+                   warning=f"the range of the sweeps' mean ends at {mean.lr_max:.2g}, their own at "
+                           f"{ends}: this is the middle one; take larger batches or more steps")
 
 
 def _result(lrs, runs, training, curve, stop_reason, sigma) -> LRFind:

@@ -111,6 +111,14 @@ def _net(**parts):
     return nn.Sequential(OrderedDict(parts))
 
 
+def _with_momentum(net, momentum):
+    "The net, with another momentum in all of its BatchNorms; PyTorch's own is 0.1."
+    check_number("bn_momentum", momentum, low=0, high=1, open_low=True)
+    for module in net.modules():
+        if isinstance(module, nn.BatchNorm2d): module.momentum = momentum
+    return net
+
+
 def _two_blocks(c_in, c_out, stride, norm):
     return nn.Sequential(BasicBlock(c_in, c_out, stride, norm), BasicBlock(c_out, c_out, 1, norm))
 
@@ -119,11 +127,10 @@ def resnet18(
     num_classes: int = 10,  # logits per image, ≥ 1
     norm: str = "batch",  # as in `norm_layer`
     width: int = 64,  # channels of stem and layer1, ≥ 1; the others have 2, 4 and 8 times as many
-    bn_momentum: float = 0.1,  # > 0, ≤ 1: a new batch's share in the BatchNorms' running averages
+    bn_momentum: float | None = None,  # > 0, ≤ 1: the share of a new batch in the running averages
 ) -> nn.Sequential:  # float [N, 3, H, W] -> logits float [N, num_classes]
     "ResNet-18 with a stem for small images: maps of 1, 1/2, 1/4 and 1/8 of the image's size."
     _check_net(num_classes, width)
-    check_number("bn_momentum", bn_momentum, low=0, high=1, open_low=True)
     w = width
     conv = nn.Conv2d(3, w, 3, 1, 1, bias=norm == "none")
     head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8 * w, num_classes))
@@ -132,9 +139,7 @@ def resnet18(
         layer1=_two_blocks(w, w, 1, norm), layer2=_two_blocks(w, 2 * w, 2, norm),
         layer3=_two_blocks(2 * w, 4 * w, 2, norm), layer4=_two_blocks(4 * w, 8 * w, 2, norm),
         head=head)
-    for module in net.modules():
-        if isinstance(module, nn.BatchNorm2d): module.momentum = bn_momentum
-    return net
+    return net if bn_momentum is None else _with_momentum(net, bn_momentum)
 
 # %% ../nbs/03_models.ipynb #a0ee770e
 def _conv_bn_relu(c_in, c_out, bias=False, pool=False):

@@ -33,23 +33,13 @@ constexpr size L = 16;      // floats in a vector
 constexpr size L = 8;
 #endif
 constexpr size P = 16;      // channels in a panel
-constexpr size W = P / L;   // vectors in a row of it
-constexpr size R = 12 / W;  // rows at a time: twelve sums fit into the registers
+constexpr size VECTORS = P / L;      // in a row of a panel
+constexpr size ROWS = 12 / VECTORS;  // at a time: twelve sums fit into the registers
 constexpr size PAD = 80;    // planes a power of two apart would share the same lines of a cache
 typedef float vec __attribute__((vector_size(4 * L)));
 static inline vec load(const float* p) { vec v; memcpy(&v, p, sizeof v); return v; }
 static inline void store(float* p, vec v) { memcpy(p, &v, sizeof v); }
-// room for n floats, or null; it stays for the thread's next call, since fresh memory is slow
-static float* workspace(size n) {
-  thread_local std::unique_ptr<float[]> memory;
-  thread_local size room = 0;
-  if (n > room) {
-    memory.reset();
-    memory.reset(new (std::nothrow) float[n]);
-    room = memory ? n : 0;
-  }
-  return memory.get();
-}
+
 """
 
 # %% ../nbs/06b_winograd.ipynb #93b83bd5
@@ -143,24 +133,24 @@ static void out_of_planes(const float* planes, Images s, size first, size last, 
 
 # %% ../nbs/06b_winograd.ipynb #aa12edcc
 _PRODUCT = r"""
-// out[i, 0..P] (+)= sum over j of a[i, j] b[j, 0..P], for so many rows i. From i to i + 1 it is `row`
-// floats in a, from j to j + 1 `step`, and `panel` from one panel of P steps to the next
+// out[i, 0..P] (+)= sum over j of a[i, j] b[j, 0..P], for `rows` rows i. From i to i + 1 it is
+// `row` floats in a, from j to j + 1 `step`, and `panel` from one panel of P steps to the next
 template <int rows, bool add>
 static inline void product(size J, const float* a, size row, size step, size panel,
                            const float* b, float* out) {
-  vec sum[rows][W], right[W];
+  vec sum[rows][VECTORS], right[VECTORS];
   for (int i = 0; i < rows; i++)
-    for (int h = 0; h < W; h++) sum[i][h] = add ? load(out + i * P + h * L) : vec{};
+    for (int h = 0; h < VECTORS; h++) sum[i][h] = add ? load(out + i * P + h * L) : vec{};
   for (size first = 0; first < J; first += P, a += panel)
     for (size j = 0; j < std::min(P, J - first); j++, b += P) {
-      for (int h = 0; h < W; h++) right[h] = load(b + h * L);
+      for (int h = 0; h < VECTORS; h++) right[h] = load(b + h * L);
       for (int i = 0; i < rows; i++) {
         float left = a[i * row + j * step];
-        for (int h = 0; h < W; h++) sum[i][h] += left * right[h];
+        for (int h = 0; h < VECTORS; h++) sum[i][h] += left * right[h];
       }
     }
   for (int i = 0; i < rows; i++)
-    for (int h = 0; h < W; h++) store(out + i * P + h * L, sum[i][h]);
+    for (int h = 0; h < VECTORS; h++) store(out + i * P + h * L, sum[i][h]);
 }
 """
 
@@ -190,7 +180,8 @@ extern "C" int convolve(const float* x, const float* w, float* y,
   size tiles = Images{N, H, W, C, 0}.tiles(), some = at_work(C, K, tiles, threads);
   Images in{N, H, W, C, some}, out{N, H, W, K, some};
   size all = 36 * C * K, each = 36 * (in.plane() + out.plane());
-  float* U = workspace(all + threads * each);
+  std::unique_ptr<float[]> memory(new (std::nothrow) float[all + threads * each]);
+  float* U = memory.get();
   if (!U) return 1;
   filters(w, C, K, U, threads);
   #pragma omp parallel for num_threads(threads) schedule(static)
@@ -203,8 +194,12 @@ extern "C" int convolve(const float* x, const float* w, float* y,
         const float *v = V + p * in.plane(), *u = U + (p * (K / P) + k) * C * P;
         float* m = M + p * out.plane() + k * some * P;
         size t = 0;
-        for (; t + R <= n; t += R) product<R, false>(C, v + t * P, P, 1, some * P, u, m + t * P);
-        for (; t < n; t++) product<1, false>(C, v + t * P, P, 1, some * P, u, m + t * P);
+        auto some_rows = [&](auto product, int rows) {
+          for (; t + rows <= n; t += rows) product(C, v + t * P, P, 1, some * P, u, m + t * P);
+        };
+        some_rows(product<ROWS, false>, ROWS);
+        some_rows(product<4, false>, 4);
+        some_rows(product<1, false>, 1);
       }
     out_of_planes(M, out, first, last, y);
   }
@@ -222,7 +217,7 @@ extern "C" int weight_gradient(const float* x, const float* g, float* w,
   size blocks = (tiles + some - 1) / some;
   size shares = std::min(std::min<size>(blocks, threads), std::max<size>(1, tiles / 64));
   size all = 36 * C * K, each = all + 36 * (in.plane() + out.plane());
-  float* memory = workspace(shares * each);
+  std::unique_ptr<float[]> memory(new (std::nothrow) float[shares * each]);
   if (!memory) return 1;
   #pragma omp parallel for num_threads(threads) schedule(static)
   for (size share = 0; share < shares; share++) {
@@ -238,8 +233,9 @@ extern "C" int weight_gradient(const float* x, const float* g, float* w,
             const float *v = V + p * in.plane() + c * some, *m = M + p * out.plane() + k * some * P;
             float* u = U + ((p * (K / P) + k) * C + c) * P;
             size i = 0;
-            for (; i + R <= P; i += R) product<R, true>(n, v + i, 1, P, P * P, m, u + i * P);
-            product<P % R, true>(n, v + i, 1, P, P * P, m, u + i * P);
+            for (; i + ROWS <= P; i += ROWS)
+              product<ROWS, true>(n, v + i, 1, P, P * P, m, u + i * P);
+            product<P % ROWS, true>(n, v + i, 1, P, P * P, m, u + i * P);
           }
     }
   }
