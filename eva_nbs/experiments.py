@@ -847,7 +847,8 @@ def explain(
     "Write tables/*.csv, figures/*.png and report.html."
     tables = analyse(preds, others)
     with _anew(self.folder / "tables") as folder:
-        for name, frame in tables.items(): frame.to_csv(folder / f"{name}.csv")
+        for name, frame in tables.items():
+            with atomic_write(folder / f"{name}.csv") as file: frame.to_csv(file)
     draw_figures(self, learner, splits, preds, others)
     write_report(self, metrics)
 
