@@ -127,7 +127,7 @@ def resnet18(
     num_classes: int = 10,  # logits per image, ≥ 1
     norm: str = "batch",  # as in `norm_layer`
     width: int = 64,  # channels of stem and layer1, ≥ 1; the others have 2, 4 and 8 times as many
-    bn_momentum: float | None = None,  # > 0, ≤ 1: the share of a new batch in the running averages
+    bn_momentum: float | None = None,  # a batch's share in running averages, > 0, ≤ 1; None: 0.1
 ) -> nn.Sequential:  # float [N, 3, H, W] -> logits float [N, num_classes]
     "ResNet-18 with a stem for small images: maps of 1, 1/2, 1/4 and 1/8 of the image's size."
     _check_net(num_classes, width)

@@ -28,14 +28,14 @@ _VECTORS = r"""
 #include <omp.h>
 typedef long long size;
 #ifdef __AVX512F__
-constexpr size L = 16;      // floats in a vector
+constexpr size L = 16;               // floats in a vector
 #else
 constexpr size L = 8;
 #endif
-constexpr size P = 16;      // channels in a panel
+constexpr size P = 16;               // channels in a panel
 constexpr size VECTORS = P / L;      // in a row of a panel
 constexpr size ROWS = 12 / VECTORS;  // at a time: twelve sums fit into the registers
-constexpr size PAD = 80;    // planes a power of two apart would share the same lines of a cache
+constexpr size PAD = 80;  // planes a power of two apart would share the same lines of a cache
 typedef float vec __attribute__((vector_size(4 * L)));
 static inline vec load(const float* p) { vec v; memcpy(&v, p, sizeof v); return v; }
 static inline void store(float* p, vec v) { memcpy(p, &v, sizeof v); }
