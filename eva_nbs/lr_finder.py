@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['sweep_rates', 'smooth', 'noise_level', 'cap_losses', 'steepest', 'minimum_over_10', 'valley', 'resample', 'rise',
-           'first_descent', 'Reading', 'read_curve', 'LRFind', 'StopRule', 'group_shares', 'loader_kept',
+           'first_descent', 'calm', 'Reading', 'read_curve', 'LRFind', 'StopRule', 'group_shares', 'loader_kept',
            'evaluate_curve', 'lr_find']
 
 # %% ../nbs/05_lr_finder.ipynb #3948be38
@@ -179,6 +179,20 @@ def first_descent(
             return i + int(curve[i:lowest].argmax()) + 1
     return n
 
+# %% ../nbs/05_lr_finder.ipynb #c5deffba
+def calm(
+    losses: ArrayLike,  # float [n], finite, in the order of the sweep
+    sigma: float,  # width of the smoothing window in points
+) -> int:  # n, or fewer where the losses begin to jump
+    "How many losses come before they jump by much of the fall, and by far more than at first."
+    losses, width = np.asarray(losses, float), max(10, round(2 * sigma))
+    curve = smooth(cap_losses(losses), sigma)
+    floor = int(curve.argmin())
+    fall = curve[: floor + 1].max() - curve[floor]
+    limit = max(0.3 * fall, 4 * noise_level(losses[: floor + 1]))
+    jumps = (noise_level(losses[i - width: i]) > limit for i in range(width, len(losses) + 1))
+    return next((i + width // 2 for i, jump in enumerate(jumps) if jump), len(losses))
+
 # %% ../nbs/05_lr_finder.ipynb #736fb996
 @dataclass(frozen=True)
 class Reading:
@@ -246,20 +260,23 @@ def read_curve(
     n = first_descent(losses, sigma)
     cut = n < len(lrs)
     lrs, losses, exploded = lrs[:n], losses[:n], exploded or cut
-    capped = cap_losses(losses)
+    capped, k = cap_losses(losses), calm(losses, sigma)
     curve, (end, seen) = smooth(capped, sigma), rise(lrs, losses, sigma, exploded)
     floor, end = int(curve.argmin()), max(end / _MARGIN, lrs[0]) if seen else end
+    jumps = k < n and lrs[k - 1] / _MARGIN < end
     if floor < 2:
         return _guess(lrs[:2], "the loss only rises", f"lower lr_start below {lrs[0]:.2g}")
     clear = bool(curve[: floor + 1].max() - curve[floor] > 5 * _noise_left(losses, sigma))
     if not (clear or seen): return _guess(lrs, "no clear fall", _advice(clear, seen))
+    if jumps: end = max(float(lrs[k - 1] / _MARGIN), lrs[0])
     point, reason = _point(lrs, curve, end)
+    if jumps: reason += f"; from {lrs[k]:.2g} on the losses jump by much of that fall"
     if cut: reason += f"; that it falls again beyond {lrs[-1]:.2g} does not count"
     again = resample(lrs, capped, sigma)  # smoothed twice, so shifted: only their spread counts
     low, high = (float(q) for q in np.quantile(again * point / np.median(again), [0.1, 0.9]))
     begin = min(_begin(lrs, curve, end), point)
     return Reading(point, begin, end, min(low, point), max(high, point), reason,
-                   _confidence(low, high, clear, seen), _advice(clear, seen))
+                   _confidence(low, high, clear, seen and not jumps), _advice(clear, seen or jumps))
 
 # %% ../nbs/05_lr_finder.ipynb #d21e6913
 @dataclass(frozen=True, eq=False)
@@ -294,7 +311,7 @@ class LRFind:
                 f"{self.stop_reason!r}{warning})")
 
 
-_BLURRED = 3.0  # a mean that goes so many times further than its sweeps has lost their rise
+_BLURRED = 2.0  # a mean that goes so many times further than its sweeps has lost their end
 
 def _held_to(mean, sweeps) -> Reading:
     "The mean's reading, or the middle sweep's where the mean goes far beyond what most sweeps do."
