@@ -180,18 +180,29 @@ def first_descent(
     return n
 
 # %% ../nbs/05_lr_finder.ipynb #c5deffba
+def _jumps(losses) -> float:
+    "Like `noise_level`, but blind to slopes: from the differences of differences."
+    if len(losses) < 3: return 0.0
+    return float(1.4826 * np.median(np.abs(np.diff(losses, 2))) / math.sqrt(6))
+
+
 def calm(
     losses: ArrayLike,  # float [n], finite, in the order of the sweep
     sigma: float,  # width of the smoothing window in points
+    sweeps: int = 1,  # how many sweeps these losses are the mean of, ≥ 1
 ) -> int:  # n, or fewer where the losses begin to jump
-    "How many losses come before they jump by much of the fall, and by far more than at first."
+    "How many losses come before they jump by a quarter of the first descent, and more than before."
     losses, width = np.asarray(losses, float), max(10, round(2 * sigma))
-    curve = smooth(cap_losses(losses), sigma)
+    curve = smooth(cap_losses(losses[: first_descent(losses, sigma)]), sigma)
     floor = int(curve.argmin())
-    fall = curve[: floor + 1].max() - curve[floor]
-    limit = max(0.3 * fall, 4 * noise_level(losses[: floor + 1]))
-    jumps = (noise_level(losses[i - width: i]) > limit for i in range(width, len(losses) + 1))
-    return next((i + width // 2 for i, jump in enumerate(jumps) if jump), len(losses))
+    high = int(curve[: floor + 1].argmax())
+    fall = curve[high] - curve[floor]
+    down = high + int((curve[high:] <= curve[floor] + 0.1 * fall).argmax())
+    before = max(4 * _jumps(losses[: max(down, width) + 1]), 1e-6 * np.median(np.abs(losses)))
+    limit = max(0.25 * fall / math.sqrt(sweeps), before)
+    starts = range(len(losses) - width + 1)
+    jumps = (i for i in starts if _jumps(losses[i: i + width]) > limit)
+    return next((i + width // 2 + 1 for i in jumps), len(losses))  # they fill half of a window
 
 # %% ../nbs/05_lr_finder.ipynb #736fb996
 @dataclass(frozen=True)
@@ -206,7 +217,7 @@ class Reading:
     confidence: str  # high, medium, low or none
     warning: str = ""  # what is wrong with the curve, and what to do
 
-_MARGIN = 1.5  # a sweep touches the rate at the rise for one step; a cycle lives near its peak
+_MARGIN = 1.5  # a sweep touches the rate at the end for one step; a cycle lives near its peak
 
 def _guess(lrs, why, warning):
     "The reading of a curve that says nothing: rates up to the middle of what was tried."
@@ -231,16 +242,30 @@ def _begin(lrs, curve, top_rate) -> float:
     done = curve[high: floor + 1] <= curve[high] - 0.1 * (curve[high] - curve[floor])
     return float(min(lrs[high + int(done.argmax())], top_rate))
 
-def _confidence(low, high, clear, seen):
+def _end(lrs, losses, sigma, exploded, restless) -> tuple[float, str]:
+    "Where the range ends, and what ends it: a rise, jumps (from the rate `restless` on), or \"\"."
+    end, seen = rise(lrs, losses, sigma, exploded)
+    if seen: end = max(end / _MARGIN, lrs[0])
+    sooner = restless < math.inf and not (seen and end <= restless / _MARGIN)
+    return (max(restless / _MARGIN, lrs[0]), "jumps") if sooner else (end, "rise" * seen)
+
+def _spread(lrs, losses, sigma, point) -> tuple[float, float]:
+    "The point's 10 % and 90 % quantiles with fresh noise, around it."
+    again = resample(lrs, cap_losses(losses), sigma)  # smoothed twice: only their spread counts
+    low, high = np.quantile(again * point / np.median(again), [0.1, 0.9])
+    return float(min(low, point)), float(max(high, point))
+
+def _confidence(low, high, clear, ended):
     "How firm: the spread with fresh noise, and whether fall and rise were seen."
     if not clear: return "low"
-    if high <= 2 * low and seen: return "high"
+    if high <= 2 * low and ended == "rise": return "high"
     return "medium" if high <= 5 * low else "low"
 
-def _advice(clear, seen) -> str:
+def _advice(clear, ended) -> str:
     "What is wrong with a curve, and what to do; empty if nothing is."
-    if seen and clear: return ""
-    if seen: return "the fall is hardly above the noise: take more steps or larger batches"
+    if ended and clear: return ""
+    if ended == "jumps": return "the loss jumps and hardly falls: take larger batches or more steps"
+    if ended: return "the fall is hardly above the noise: take more steps or larger batches"
     if clear: return "no rise up to the highest rate: raise lr_end, or take more sweeps"
     return "the loss stays flat: raise lr_end, or check that the net can learn"
 
@@ -250,33 +275,31 @@ def read_curve(
     losses: ArrayLike,  # float [n], finite
     sigma: float | None = None,  # smoothing window in points; None: 6 % of the points, at least 2
     exploded: bool = False,  # whether the sweep ended because of an explosion
+    sweeps: int = 1,  # how many sweeps the losses are the mean of, ≥ 1
 ) -> Reading:  # always with numbers; `confidence` and `warning` say what they are worth
     "Read point, range and confidence from the losses of a range test."
     lrs, losses = np.asarray(lrs, float), np.asarray(losses, float)
-    if len(lrs) < 10:
-        advice = f"only {len(lrs)} losses: more steps, or a lower lr_start"
-        return _guess(lrs, "too few points", advice)
+    few = f"only {len(lrs)} losses: more steps, or a lower lr_start"
+    if len(lrs) < 10: return _guess(lrs, "too few points", few)
     sigma = max(2.0, 0.06 * len(lrs)) if sigma is None else sigma
-    n = first_descent(losses, sigma)
+    n, k = first_descent(losses, sigma), calm(losses, sigma, sweeps)
+    restless = float(lrs[k - 1]) if k < len(lrs) else math.inf
     cut = n < len(lrs)
-    lrs, losses, exploded = lrs[:n], losses[:n], exploded or cut
-    capped, k = cap_losses(losses), calm(losses, sigma)
-    curve, (end, seen) = smooth(capped, sigma), rise(lrs, losses, sigma, exploded)
-    floor, end = int(curve.argmin()), max(end / _MARGIN, lrs[0]) if seen else end
-    jumps = k < n and lrs[k - 1] / _MARGIN < end
-    if floor < 2:
+    end, ended = _end(lrs[:n], losses[:n], sigma, exploded or cut, restless)
+    if ended == "jumps": n = min(n, k)
+    lrs, losses = lrs[:n], losses[:n]
+    curve = smooth(cap_losses(losses), sigma)
+    fall = curve[: curve.argmin() + 1].max() - curve.min()
+    if curve.argmin() < 2:
         return _guess(lrs[:2], "the loss only rises", f"lower lr_start below {lrs[0]:.2g}")
-    clear = bool(curve[: floor + 1].max() - curve[floor] > 5 * _noise_left(losses, sigma))
-    if not (clear or seen): return _guess(lrs, "no clear fall", _advice(clear, seen))
-    if jumps: end = max(float(lrs[k - 1] / _MARGIN), lrs[0])
+    clear = bool(fall > 5 * _noise_left(losses, sigma))
+    if not clear and ended != "rise": return _guess(lrs, "no clear fall", _advice(clear, ended))
     point, reason = _point(lrs, curve, end)
-    if jumps: reason += f"; from {lrs[k]:.2g} on the losses jump by much of that fall"
-    if cut: reason += f"; that it falls again beyond {lrs[-1]:.2g} does not count"
-    again = resample(lrs, capped, sigma)  # smoothed twice, so shifted: only their spread counts
-    low, high = (float(q) for q in np.quantile(again * point / np.median(again), [0.1, 0.9]))
-    begin = min(_begin(lrs, curve, end), point)
-    return Reading(point, begin, end, min(low, point), max(high, point), reason,
-                   _confidence(low, high, clear, seen and not jumps), _advice(clear, seen or jumps))
+    if ended == "jumps": reason += f"; beyond {restless:.2g} the loss jumps"
+    elif cut: reason += f"; that it falls again beyond {lrs[-1]:.2g} does not count"
+    low, high = _spread(lrs, losses, sigma, point)
+    return Reading(point, min(_begin(lrs, curve, end), point), end, low, high, reason,
+                   _confidence(low, high, clear, ended), _advice(clear, ended))
 
 # %% ../nbs/05_lr_finder.ipynb #d21e6913
 @dataclass(frozen=True, eq=False)
@@ -328,11 +351,11 @@ def _held_to(mean, sweeps) -> Reading:
 def _result(lrs, runs, training, curve, stop_reason, sigma) -> LRFind:
     "Read the mean of the sweeps, and each by itself for the spread."
     exploded = stop_reason.startswith(("diverged", "non-finite"))
-    losses, read = runs.mean(0), lambda y: read_curve(lrs, y, sigma, exploded)
+    losses, read = runs.mean(0), lambda y, m=1: read_curve(lrs, y, sigma, exploded, m)
     sweeps = [read(y) for y in runs]
     sigma = max(2.0, 0.06 * len(lrs)) if sigma is None else sigma
     return LRFind(lrs=lrs, losses=losses, smoothed=smooth(cap_losses(losses), sigma),
-                  **asdict(_held_to(read(losses), sweeps)), stop_reason=stop_reason, curve=curve,
+                  **asdict(_held_to(read(losses, len(runs)), sweeps)), stop_reason=stop_reason, curve=curve,
                   runs=runs, points=np.array([r.suggestion for r in sweeps]), training=training)
 
 # %% ../nbs/05_lr_finder.ipynb #d93277fa

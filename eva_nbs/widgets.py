@@ -507,7 +507,7 @@ def _judge(found, low, high):
     whole = found.smoothed[:floor + 1].max() - found.smoothed[floor]
     share = (at(low) - at(min(high, float(found.lrs[floor])))) / max(whole, 1e-12)
     if high > found.lr_max * 1.01:
-        return f"{high:.2g} lies beyond the rise at {found.lr_max:.2g}: training may diverge"
+        return f"{high:.2g} lies beyond the range's end, {found.lr_max:.2g}: training may diverge"
     return f"{max(share, 0):.0%} of the loss's fall lies in this range"
 
 # %% ../nbs/09_widgets.ipynb #80a3bd48
