@@ -353,10 +353,11 @@ def _result(lrs, runs, training, curve, stop_reason, sigma) -> LRFind:
     exploded = stop_reason.startswith(("diverged", "non-finite"))
     losses, read = runs.mean(0), lambda y, m=1: read_curve(lrs, y, sigma, exploded, m)
     sweeps = [read(y) for y in runs]
+    reading = asdict(_held_to(read(losses, len(runs)), sweeps))
     sigma = max(2.0, 0.06 * len(lrs)) if sigma is None else sigma
     return LRFind(lrs=lrs, losses=losses, smoothed=smooth(cap_losses(losses), sigma),
-                  **asdict(_held_to(read(losses, len(runs)), sweeps)), stop_reason=stop_reason, curve=curve,
-                  runs=runs, points=np.array([r.suggestion for r in sweeps]), training=training)
+                  **reading, stop_reason=stop_reason, curve=curve, runs=runs,
+                  points=np.array([r.suggestion for r in sweeps]), training=training)
 
 # %% ../nbs/05_lr_finder.ipynb #d93277fa
 @patch(as_prop=True)
