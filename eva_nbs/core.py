@@ -8,7 +8,7 @@ __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'chec
            'get_rng_state', 'set_rng_state', 'keep_rng', 'eval_mode', 'keep_buffers', 'unchanged', 'unwrap',
            'train_mode', 'check_built', 'default_device', 'check_device', 'describe_device', 'to_array', 'Precision',
            'scaled_step', 'pick_precision', 'memory_kept', 'versions', 'atomic_write', 'write_json', 'read_json',
-           'refuse_path', 'check_picture', 'save_picture', 'command']
+           'refuse_path', 'check_picture', 'save_picture', 'command', 'tell']
 
 # %% ../nbs/00_core.ipynb #8fdc362b
 import copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
@@ -623,3 +623,11 @@ def _print_anything():
 def _in_notebook() -> bool:
     "Whether IPython runs us, in whatever front end."
     return "get_ipython" in dir(sys.modules.get("builtins"))
+
+# %% ../nbs/00_core.ipynb #3c2aec95
+def tell(
+    *lines,  # what to say, each on a line of its own
+) -> OSError | ValueError | None:  # what was in the way, if anything was
+    "Print at once. Where nobody takes it (a closed terminal or pipe, a full disk), work goes on."
+    try: print(*lines, sep="\n", flush=True)
+    except (OSError, ValueError) as error: return error  # a ValueError: closed, or no such letter

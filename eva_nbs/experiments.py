@@ -35,7 +35,7 @@ from .augment import (Cutout, HFlip, Normalize, PadCrop, Policy, Rotate, make_lo
 from .core import (COLORS, EvaError, atomic_write, check_choice, check_kind, check_number,
                           check_picture, command, describe_device, keep_rng, new_axes,
                           pick_precision, read_json, refuse, refuse_path, save_picture, set_seed,
-                          versions, write_json)
+                          tell, versions, write_json)
 from .data import ChannelStats, Splits, load_data, open_image, split_valid
 from .data import subset as take
 from .gradcam import show_layers, show_mistake_cams
@@ -541,8 +541,11 @@ def from_main(
 @patch
 def load_splits(self: Run) -> Splits:
     "The data of the run, cut as it was configured."
-    c, valid = self.config, self.recipe.valid
-    splits = _load(c | dict(data=self._data_place()))
+    return _splits_for(self.recipe, self.config | dict(data=self._data_place()))
+
+def _splits_for(recipe, c):
+    "The data of these settings, as this recipe cuts them."
+    splits, valid = _load(c), recipe.valid
     if len(splits.classes) < 2:
         raise refuse("data", f"{c['data']} with one class", "two classes or more", "Add a folder.")
     splits = _with_fewer(splits, c.get("subset"), c["seed"])
@@ -614,8 +617,7 @@ def _find_and_tell(learner, recipe):
     "The range test, with a word before and after it; one that found nothing is refused."
     options = _find_options(recipe, len(learner.loaders.train))
     again = ", up to three times" * (options["sweeps"] == "auto")
-    print(f"LR range test: {options['steps']} steps of rising rate{again}, to find the rates",
-          flush=True)
+    tell(f"LR range test: {options['steps']} steps of rising rate{again}, to find the rates")
     found = _find(learner, options)
     if found.confidence == "none":
         raise refuse("lr_max", f"find, and nothing was found ({found.warning or found.reason})",
@@ -623,9 +625,8 @@ def _find_and_tell(learner, recipe):
     less, more = f"{found.lr_max / 3:.2g}", f"{10 * found.lr_max:.2g}"
     doubt = f"should the loss jump, try --lr_max {less}; should it hardly move, {more}"
     doubt *= found.confidence == "low"
-    print(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}; confidence: {found.confidence}; "
-          f"sweeps: {len(found.runs)}", *filter(None, [found.warning, doubt]), sep="\n  ",
-          flush=True)
+    tell(f"  rates from {found.lr_min:.3g} to {found.lr_max:.3g}; confidence: {found.confidence}; "
+         f"sweeps: {len(found.runs)}", *(f"  {s}" for s in (found.warning, doubt) if s))
     return found
 
 # %% ../nbs/10_experiments.ipynb #28d510c4
@@ -721,9 +722,9 @@ def _tell_place(learner, run):
         had = run.starts[-1].get("precision", now) if run.starts else now
         other = "" if had == now else f", in {now} (before: {had})"
         place = f"epoch {learner.epoch + 1}, after batch {learner.batch}"
-        print(f"Going on in {place}{other}", flush=True)
+        tell(f"Going on in {place}{other}")
     elif (run.folder / "history.csv").exists():
-        print("No checkpoint is left in this run: it begins anew", flush=True)
+        tell("No checkpoint is left in this run: it begins anew")
 
 def _check_can_go_on(folder):
     if _has_checkpoint(folder) or not _is_finished(folder): return
@@ -746,9 +747,9 @@ def train(
 @patch
 def _train_rest(self: Run, rank, world_size):
     "The learner, after what was left to train; the first process finishes the run."
+    if world_size > 1: from_main(lambda: self.load_splits() and None)  # one fetches and caches
     splits = self.load_splits()
-    for remark in splits.remarks():
-        if rank == 0: print(remark, flush=True)
+    if rank == 0: [tell(remark) for remark in splits.remarks()]
     learner = self.make_learner(splits, rank, world_size)
     if learner.epoch < self.recipe.epochs:
         if rank == 0: _tell_place(learner, self), self.note_start(learner)
@@ -767,7 +768,7 @@ def finish(
     Scored are the weights that validation chose, or the final ones where nothing is chosen."""
     if splits.valid is not None: learner.load(self.folder / "best.safetensors")
     else: self.keep_weights(learner)
-    print("Scoring the test set, drawing the figures, writing the report", flush=True)
+    tell("Scoring the test set, drawing the figures, writing the report")
     preds = _predicted(self, learner.scored_model, splits, splits.stats, _precision(self, learner))
     metrics = _measured(self, learner, splits, preds)
     write_json(self.folder / "versions.json", _versions(self))
@@ -796,7 +797,8 @@ def _measured(run, learner, splits, preds):
     scores = dict(test_accuracy=preds.accuracy, test_loss=preds.losses.double().mean().item())
     return asked | _sizes(splits) | scores | _effort(run, learner) | dict(
         channel_stats=f"{show(splits.stats.mean)}; {show(splits.stats.std)}",
-        per_class_accuracy=dict(zip(per_class["class"], per_class["accuracy"])))
+        per_class_accuracy={k: None if np.isnan(v) else v  # NaN: no test image of this class
+                            for k, v in zip(per_class["class"], per_class["accuracy"])})
 
 def _sizes(splits):
     return dict(
@@ -1276,7 +1278,7 @@ def _check_config(seed, data, subset, size, engine, precision):
     check_choice("engine", engine, ["auto", "batched", "albumentations"]), pick_precision(precision)
     for name, value in (("subset", subset), ("size", size)):
         if value is not None: check_number(name, value, low=1, high=10**9, integer=True)
-    if data not in NAMED_DATA and not Path(data).is_dir():
+    if data not in NAMED_DATA and not (data and Path(data).is_dir()):
         allowed = "shapes, cifar10, cifar100 or a folder of images"
         raise refuse("data", data, allowed, "Check the path.")
 
@@ -1323,14 +1325,15 @@ def _checked(recipe, out, asked, changes):
 
 def _settings(recipe):
     "What is trained on, where nothing else is asked for: as the run did, or the defaults."
-    if isinstance(recipe, Recipe) or recipe in RECIPES or not Path(recipe).is_dir():
-        return _DEFAULTS
+    named = isinstance(recipe, Recipe) or recipe in RECIPES or recipe in RECIPE_SETS
+    if named or not Path(recipe).is_dir(): return _DEFAULTS
     config = Run.load(recipe, finished=False).config
     return {k: config.get(k, v) for k, v in _DEFAULTS.items()}
 
 def _place(data):
     "Where a folder of data is, however it was written; other data by its name."
-    return data if data in NAMED_DATA or not Path(data).is_dir() else Path(data).resolve()
+    known = not data or data in NAMED_DATA or not Path(data).is_dir()  # "" is no folder
+    return data if known else Path(data).resolve()
 
 # %% ../nbs/10_experiments.ipynb #36382b0b
 def train_run(
@@ -1340,11 +1343,11 @@ def train_run(
     "Train to the end and say what came of it; when interrupted, say how to go on."
     with distributed() as (rank, world_size):
         run = check_kind("run", from_main(make_run), Run, "a Run", "Try new_run.")
-        if rank == 0: print(f"Run folder: {run.folder}\nLoading {run.config['data']}", flush=True)
+        if rank == 0: tell(f"Run folder: {run.folder}\nLoading {run.config['data']}")
         stopped = _was_stopped(run, resumed, rank, world_size)
         if stopped: raise KeyboardInterrupt(f"Stopped. Go on with: {_command_to_go_on(run)}")
         if rank == 0:
-            print(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
+            tell(f"\n{describe_result(run.metrics)}\nReport: {run.folder / 'report.html'}")
         return run
 
 def _was_stopped(run, resumed, rank, world_size):
@@ -1394,13 +1397,13 @@ def train_all(
         _check_all(wanted, **options)
         several = rank == 0 and len(wanted) > 1
         runs = list(_train_each(wanted, several, options))
-        if several: print("\nCompare: eva_compare", shlex.join(str(r.folder) for r in runs))
+        if several: tell(f"\nCompare: eva_compare {shlex.join(str(r.folder) for r in runs)}")
     return runs
 
-def _train_each(wanted, tell, options):
+def _train_each(wanted, several, options):
     "One run after the other; what ends one of them says which were not begun."
     for k, (recipe, seed) in enumerate(wanted, 1):
-        if tell: print(f"\n{_with_seed(recipe, seed)}", flush=True)
+        if several: tell(f"\n{_with_seed(recipe, seed)}")
         try: yield train_run(lambda: new_run(recipe, seed=seed, **options))
         except (KeyboardInterrupt, EvaError) as stop:
             if k == len(wanted): raise
@@ -1411,7 +1414,7 @@ def _check_all(wanted, out="runs", **options):
     asked = {key: options.pop(key, None) for key in _DEFAULTS}
     for recipe, seed in wanted: _checked(recipe, out, asked | dict(seed=seed), options)
 
-def _called(recipe): return recipe.name if isinstance(recipe, Recipe) else recipe
+def _called(recipe): return recipe.name if isinstance(recipe, Recipe) else str(recipe)
 
 def _each_with_each(recipes, seeds):
     "Pairs of a recipe and a seed, in the order in which they are trained."
@@ -1580,7 +1583,7 @@ def eva_lr_find(
     check_picture(out)
     asked = dict(data=data, subset=subset, size=size, seed=seed)
     adapted, c = _checked(recipe, None, asked, dict(batch_size=batch_size, width=width))
-    splits = _with_fewer(_load(c), c["subset"], c["seed"])
+    splits = _splits_for(adapted, c)
     learner = adapted.make_learner(splits, c["seed"], c["engine"], _or_auto(c["precision"]))
     found = _find(learner, _find_options(adapted, len(learner.loaders.train)))
     _save(found.plot(), out)

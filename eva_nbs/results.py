@@ -151,11 +151,12 @@ class Comparison:
         for r in check_kind("results", results, Iterable, "several Results", "Try compare(...)."):
             check_kind("result", r, Result, "a Result", "Try compare(...).")
             changes = _words((r.changes | dict(data=r.data)).items())
-            _join(found.setdefault((r.name, changes), {}), r)
+            _, group = found.setdefault((r.name, frozenset(changes)), (changes, {}))
+            _join(group, r)
         if not found: raise refuse("runs", "none", "one run or more", "Name their folders.")
-        self.shared = sorted(set.intersection(*(set(changes) for _, changes in found)))
+        self.shared = sorted(frozenset.intersection(*(changes for _, changes in found)))
         self.groups = {name + _brackets(w for w in changes if w not in self.shared): group
-                       for (name, changes), group in found.items()}
+                       for (name, _), (changes, group) in found.items()}
 
     def __repr__(self):
         seeds = [f"{label}: seeds {', '.join(map(str, g))}" for label, g in self.groups.items()]
@@ -163,7 +164,10 @@ class Comparison:
 
     def _repr_markdown_(self): return self.to_markdown()
 
-def _words(pairs): return tuple(f"{k}={v}" for k, v in pairs)
+def _words(pairs):
+    "Facts as text; numbers that are equal look alike."
+    alike = lambda v: int(v) if isinstance(v, float) and v.is_integer() else v
+    return tuple(f"{k}={alike(v)}" for k, v in pairs)
 
 def _brackets(words): return f" ({text})" if (text := ", ".join(words)) else ""
 

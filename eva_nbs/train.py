@@ -35,7 +35,8 @@ from .augment import Loaders, denormalize
 from .core import (COLORS, EvaError, atomic_write, check_built, check_choice, check_number,
                           eval_mode, fits_memory, get_rng_state, keep_buffers, keep_rng,
                           memory_kept, new_axes, out_of_memory, pick_precision, refuse,
-                          sample_seed, scaled_step, set_rng_state, set_seed, train_mode, versions)
+                          sample_seed, scaled_step, set_rng_state, set_seed, tell, train_mode,
+                          versions)
 from .lr_finder import LRFind
 from .lr_finder import lr_find as _lr_find
 from .models import Summary, capturing, summary as _summary
@@ -279,13 +280,12 @@ class Progress(Callback):
         if learner._late: self._say(_scored(learner._late, "test"))
 
     def _say(self, line):
-        "Print a line. Where nobody takes it (a full disk, a closed pipe), training goes on."
+        "Print a line; warn once where nobody takes it (a full disk, a closed pipe)."
         if self.show == "off": return
-        try: print(line, flush=True)
-        except OSError as error:
-            if not self._warned:
-                warnings.warn(f"Progress: cannot print ({error}); training goes on all the same.",
-                              stacklevel=2)
+        error = tell(line)
+        if error and not self._warned:
+            warnings.warn(f"Progress: cannot print ({error}); training goes on all the same.",
+                          stacklevel=2)
             self._warned = True
 
     def _close(self):
@@ -1334,7 +1334,8 @@ def lr_find(
     """An LR range test with this model, loss, optimizer, data, precision and batches per step.
     What other callbacks do to the gradient (`L1`, `GradClip`) is no part of it."""
     optimizer = self.make_optimizer(self.model.parameters())
-    mine = dict(precision=self.precision.name, accumulate=self.accumulate) | options
+    whole = self.accumulate * self.world  # this process tests alone, with its share of a batch
+    mine = dict(precision=self.precision.name, accumulate=whole) | options
     try: return _lr_find(self.model, _OnLogits(self), optimizer, self.loaders.train, **mine)
     except Exception as error: raise _explain(self, error)
 
@@ -1382,11 +1383,16 @@ def read_weights(
         raise refuse("weights", path, "a .safetensors file that exists", "Check the path.")
     try:
         with safe_open(path, framework="pt") as f:
-            about = {k: json.loads(v) for k, v in (f.metadata() or {}).items()}
+            about = {k: _or_text(v) for k, v in (f.metadata() or {}).items()}
             return {k: f.get_tensor(k) for k in f.keys()}, about
     except (SafetensorError, OSError, ValueError) as error:
         raise refuse("weights", path, "a whole .safetensors file",
                      f"It cannot be read ({error}).") from None
+
+def _or_text(value):
+    "What the JSON says; text that is none, as other programs write it, as it is."
+    try: return json.loads(value)
+    except ValueError: return value
 
 # %% ../nbs/06_train.ipynb #f5967d67
 @patch
@@ -1688,7 +1694,9 @@ def resume(
         try: state = read_checkpoint(previous)
         except EvaError: raise error from None
         warnings.warn(f"{error} Going on from {previous.name}, the one before it.", stacklevel=2)
-        if path.exists() and self.rank == 0: path.replace(path.with_suffix(".damaged.ckpt"))
+        here = {c.folder.absolute() for c in self.callbacks if isinstance(c, Checkpoint)}
+        if path.exists() and self.rank == 0 and path.parent.absolute() in here:
+            path.replace(path.with_suffix(".damaged.ckpt"))  # it would become the previous one
     self.load_state_dict(state)
     return self
 
@@ -1827,7 +1835,7 @@ def _save_best(self: Checkpoint, learner):
     if self.best != value or None in (before, value) or learner.rank or _silent(learner): return
     name = self.monitor.replace("valid", "validation").replace("_", " ")
     verb = "increased" if self.monitor.endswith("accuracy") else "decreased"
-    print(f"  {name} {verb} ({before:.4f} → {value:.4f}), saved", flush=True)
+    tell(f"  {name} {verb} ({before:.4f} → {value:.4f}), saved")
 
 # %% ../nbs/06_train.ipynb #1d2bbb19
 _KEPT = ("last.ckpt", "last.prev.ckpt", "best.safetensors")
