@@ -624,7 +624,7 @@ def _in_notebook() -> bool:
     "Whether IPython runs us, in whatever front end."
     return "get_ipython" in dir(sys.modules.get("builtins"))
 
-# %% ../nbs/00_core.ipynb #3c2aec95
+# %% ../nbs/00_core.ipynb #09cc48eb
 def tell(
     *lines,  # what to say, each on a line of its own
 ) -> OSError | ValueError | None:  # what was in the way, if anything was

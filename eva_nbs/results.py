@@ -238,10 +238,12 @@ def _gaps(one, two):
 # %% ../nbs/11_results.ipynb #150c7a1a
 @patch
 def per_class(self: Comparison) -> pd.DataFrame:  # a row per class, a column per group; in per cent
-    "Accuracy of each class, mean over the seeds."
+    "Accuracy of each class, mean over the seeds; of two groups also the second minus the first."
     means = {label: pd.DataFrame([r.per_class for r in group.values()]).astype(float).mean()
              for label, group in self.groups.items()}
-    return (100 * pd.DataFrame(means)).round(2)
+    table = 100 * pd.DataFrame(means)
+    if len(means) == 2: table["difference"] = table.iloc[:, 1] - table.iloc[:, 0]
+    return table.round(2)
 
 # %% ../nbs/11_results.ipynb #94211462
 @patch
