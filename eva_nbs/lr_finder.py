@@ -197,10 +197,11 @@ def calm(
     floor = int(curve.argmin())
     high = int(curve[: floor + 1].argmax())
     fall = curve[high] - curve[floor]
-    down = high + int((curve[high:] <= curve[floor] + 0.1 * fall).argmax())
-    before = max(4 * _jumps(losses[: max(down, width) + 1]), 1e-6 * np.median(np.abs(losses)))
+    half, most = (high + int((curve[high:] <= curve[floor] + left * fall).argmax())
+                  for left in (0.5, 0.1))
+    before = max(4 * _jumps(losses[: max(most, width) + 1]), 1e-6 * np.median(np.abs(losses)))
     limit = max(0.25 * fall / math.sqrt(sweeps), before)
-    starts = range(len(losses) - width + 1)
+    starts = range(max(half - width // 2, 0), len(losses) - width + 1)
     jumps = (i for i in starts if _jumps(losses[i: i + width]) > limit)
     return next((i + width // 2 + 1 for i in jumps), len(losses))  # they fill half of a window
 
