@@ -14,7 +14,7 @@ __all__ = ['COLORS', 'EvaError', 'refuse', 'check_choice', 'check_number', 'chec
 import copy, ctypes, difflib, functools, importlib.metadata, json, math, os, platform
 import random, re, secrets, sys, tempfile, threading, traceback
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -403,6 +403,7 @@ class Precision:
         "Run a forward pass in this precision."
         if self.name == "winograd": return _winograd()
         enabled = self.dtype is not torch.float32  # fp32 also where all around is autocast
+        if not enabled and not torch.is_autocast_enabled(self.device): return nullcontext()
         return torch.autocast(self.device, self.dtype if enabled else None, enabled=enabled)
 
 def _winograd():

@@ -29,6 +29,7 @@ from fastcore.basics import patch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as safetensors_bytes
 from torch import nn
+from torch.nn.utils.rnn import pad_sequence
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from .augment import Loaders, denormalize
@@ -108,7 +109,9 @@ def _numbers(values):
     "Numbers and tensors as numbers: one wait for the device, however many there are."
     tensors = [v for v in values if isinstance(v, torch.Tensor)]
     numbers = [v for v in values if not isinstance(v, torch.Tensor)]
-    return numbers + (torch.stack(tensors).tolist() if tensors else [])
+    if not tensors: return numbers
+    if not tensors[0].ndim: return numbers + torch.stack(tensors).tolist()
+    return numbers + pad_sequence(tensors, batch_first=True).sum(1).tolist()  # rows are counted
 
 class History(list):
     "One row (a dict) per epoch; `steps` has loss, rate and momentum of every batch."
@@ -307,7 +310,9 @@ def _move(self: Progress, learner):
 
 def _fastest(optimizer):
     "The parameter group with the largest rate: the one that schedules and histories speak of."
-    return max(optimizer.param_groups, key=lambda g: float(g.get("initial_lr", g["lr"])))
+    groups = optimizer.param_groups
+    if len(groups) == 1: return groups[0]
+    return max(groups, key=lambda g: float(g.get("initial_lr", g["lr"])))
 
 @patch
 def _open(self: Progress, learner):
@@ -839,6 +844,7 @@ def _share(self: Learner):
 @patch
 def _step_is_due(self: Learner):
     "Whether the gradient is whole: enough batches, or the last one of the epoch."
+    if self.accumulate == 1: return True
     return (self.batch + 1) % self.accumulate == 0 or self.batch + 1 == len(self.loaders.train)
 
 @patch
@@ -878,7 +884,7 @@ def _record(self: Learner):
     group, steps, sums = _fastest(self.optimizer), self.history._steps, self._sums
     labels, stepped = self.yb if self.yb.ndim == 1 else self.yb.argmax(1), self._step_is_due()
     sums["loss"].append(self.loss.detach())
-    sums["correct"].append((self.logits.detach().argmax(1) == labels).sum())
+    sums["correct"].append(self.logits.detach().argmax(1) == labels)  # bool [B], counted later
     sums["n"].append(len(labels))
     steps["lr"].append(_unread(group["lr"]))
     steps["momentum"].append(group.get("momentum", group.get("betas", (math.nan,))[0]))
@@ -1252,7 +1258,8 @@ def _too_large(learner, error):
 # %% ../nbs/06_train.ipynb #395016c6
 def _scalar(loss):
     "A loss of one number as a scalar; any other is refused."
-    if isinstance(loss, torch.Tensor) and loss.numel() == 1: return loss.reshape(())
+    if isinstance(loss, torch.Tensor) and loss.numel() == 1:
+        return loss.reshape(()) if loss.ndim else loss
     got = f"one that returns a {type(loss).__name__}"
     if isinstance(loss, torch.Tensor): got = f"one of shape {list(loss.shape)}"
     raise refuse("loss", got, "a scalar tensor", "Average over the batch, and return that alone.")
