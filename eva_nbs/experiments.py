@@ -749,7 +749,7 @@ def _train_rest(self: Run, rank, world_size):
     "The learner, after what was left to train; the first process finishes the run."
     if world_size > 1: from_main(lambda: self.load_splits() and None)  # one fetches and caches
     splits = self.load_splits()
-    if rank == 0: [tell(remark) for remark in splits.remarks()]
+    if rank == 0 and splits.remarks(): tell(*splits.remarks())
     learner = self.make_learner(splits, rank, world_size)
     if learner.epoch < self.recipe.epochs:
         if rank == 0: _tell_place(learner, self), self.note_start(learner)

@@ -144,6 +144,12 @@ def _noise_left(losses, sigma):
     return rounding + noise_level(losses) / math.sqrt(max(2 * math.sqrt(math.pi) * sigma, 1))
 
 
+def _fall(curve) -> tuple[int, int]:
+    "Where a curve is lowest, and before it where it is highest: (highest, lowest)."
+    floor = int(curve.argmin())
+    return int(curve[: floor + 1].argmax()), floor
+
+
 def rise(
     lrs: ArrayLike,  # float [n], rising, > 0
     losses: ArrayLike,  # float [n], finite
@@ -152,8 +158,7 @@ def rise(
 ) -> tuple[float, bool]:  # the last rate before the loss rises, and whether a rise was seen
     "How far the rate may go: to the end of the smoothed loss's floor, or to its middle."
     curve = smooth(cap_losses(losses), sigma)
-    floor = int(curve.argmin())
-    high = int(curve[: floor + 1].argmax())
+    high, floor = _fall(curve)
     limit = curve[floor] + max(0.1 * (curve[high] - curve[floor]), 2 * _noise_left(losses, sigma))
     above = np.nonzero(curve[floor:] > limit)[0]
     if len(above): return float(lrs[floor + above[0] - 1]), True
@@ -194,8 +199,7 @@ def calm(
     "How many losses come before they jump by a quarter of the first descent, and more than before."
     losses, width = np.asarray(losses, float), max(10, round(2 * sigma))
     curve = smooth(cap_losses(losses[: first_descent(losses, sigma)]), sigma)
-    floor = int(curve.argmin())
-    high = int(curve[: floor + 1].argmax())
+    high, floor = _fall(curve)
     fall = curve[high] - curve[floor]
     half, most = (high + int((curve[high:] <= curve[floor] + left * fall).argmax())
                   for left in (0.5, 0.1))
@@ -229,8 +233,8 @@ def _guess(lrs, why, warning):
 # %% ../nbs/05_lr_finder.ipynb #14f028bd
 def _point(lrs, curve, end) -> tuple[float, str]:
     "The steepest rate, lifted to within 1.5 powers of ten of the range's end; and the reason."
-    i, floor = int(_steepest(lrs, curve[:, None])[0]), int(curve.argmin())
-    fall = curve[: floor + 1].max() - curve[floor]
+    i, (high, floor) = int(_steepest(lrs, curve[:, None])[0]), _fall(curve)
+    fall = curve[high] - curve[floor]
     reason = f"steepest fall of the smoothed loss (by {fall:.2g} in all, floor at {lrs[floor]:.2g})"
     if lrs[i] >= end / 10**1.5: return float(min(lrs[i], end)), reason
     return end / 10**1.5, (f"1.5 powers of ten below the range's end; the steepest fall, at "
@@ -238,8 +242,7 @@ def _point(lrs, curve, end) -> tuple[float, str]:
 
 def _begin(lrs, curve, top_rate) -> float:
     "The rate at which the first tenth of the fall is done, at most `top_rate`."
-    floor = int(curve.argmin())
-    high = int(curve[: floor + 1].argmax())
+    high, floor = _fall(curve)
     done = curve[high: floor + 1] <= curve[high] - 0.1 * (curve[high] - curve[floor])
     return float(min(lrs[high + int(done.argmax())], top_rate))
 
@@ -290,10 +293,10 @@ def read_curve(
     if ended == "jumps": n = min(n, k)
     lrs, losses = lrs[:n], losses[:n]
     curve = smooth(cap_losses(losses), sigma)
-    fall = curve[: curve.argmin() + 1].max() - curve.min()
-    if curve.argmin() < 2:
+    high, floor = _fall(curve)
+    if floor < 2:
         return _guess(lrs[:2], "the loss only rises", f"lower lr_start below {lrs[0]:.2g}")
-    clear = bool(fall > 5 * _noise_left(losses, sigma))
+    clear = bool(curve[high] - curve[floor] > 5 * _noise_left(losses, sigma))
     if not clear and ended != "rise": return _guess(lrs, "no clear fall", _advice(clear, ended))
     point, reason = _point(lrs, curve, end)
     if ended == "jumps": reason += f"; beyond {restless:.2g} the loss jumps"
