@@ -583,11 +583,11 @@ def _with_fewer(splits, n, seed):
 
 # %% ../nbs/10_experiments.ipynb #5179ceb7
 def _find_options(recipe, batches: int):
-    "Options of the range test: up to three sweeps of 100 steps, or one of more steps."
-    options = dict(steps=100) | recipe.find_options
+    "Options of the range test: 100 steps or the recipe's epochs, in up to three sweeps."
+    options = dict(steps=100, sweeps="auto") | recipe.find_options
     if "epochs" in options:
         options["steps"] = max(100, round(options.pop("epochs") * batches))
-    return dict(sweeps="auto" if options["steps"] <= 100 else 1) | options
+    return options
 
 def _find(learner, options):
     "The recipe's range test; Ctrl-C ends it for good, since half a test misleads."

@@ -884,7 +884,7 @@ def _record(self: Learner):
     group, steps, sums = _fastest(self.optimizer), self.history._steps, self._sums
     labels, stepped = self.yb if self.yb.ndim == 1 else self.yb.argmax(1), self._step_is_due()
     sums["loss"].append(self.loss.detach())
-    sums["correct"].append(self.logits.detach().argmax(1) == labels)  # bool [B], counted later
+    sums["correct"].append(self.logits.argmax(1) == labels)  # bool [B], counted later
     sums["n"].append(len(labels))
     steps["lr"].append(_unread(group["lr"]))
     steps["momentum"].append(group.get("momentum", group.get("betas", (math.nan,))[0]))
