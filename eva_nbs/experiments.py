@@ -1385,8 +1385,8 @@ def _command_to_go_on(run):
 
 def _remove_if_empty(run):
     "Remove the folder of a run that never began."
-    made = {path.name for path in run.folder.iterdir()}
-    if made <= {"config.json", "versions.json", "lr_find.json"}: shutil.rmtree(run.folder)
+    before = {"config.json", "versions.json", "lr_find.json", "starts.jsonl"}  # the first batch
+    if {path.name for path in run.folder.iterdir()} <= before: shutil.rmtree(run.folder)
 
 # %% ../nbs/10_experiments.ipynb #23c558ed
 def train_all(
