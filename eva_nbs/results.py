@@ -7,7 +7,7 @@ __all__ = ['SOURCES', 'Result', 'mean_interval', 'Comparison', 'compare', 'markd
            'read_tries', 'sources_table', 'eva_compare']
 
 # %% ../nbs/11_results.ipynb #3ad916d3
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from importlib.util import find_spec
 from itertools import combinations
@@ -59,10 +59,16 @@ class Result:
             check_number(key, getattr(self, key), low=low, integer=True)
         for key in ("loss", "seconds"): check_number(key, getattr(self, key), low=0)
         check_number("accuracy", self.accuracy, low=0, high=1)
-        lengths = {len(v) if isinstance(v, list) else -1 for v in self.curve.values()}
-        if len(lengths) > 1 or -1 in lengths: raise refuse("curve", lengths, "lists of one length")
+        for key in ("lr_min", "lr_max"): check_number(f"rates {key}", self.rates.get(key), low=0)
+        for name, v in self.per_class.items(): check_number(f"per_class {name}", v, low=0, high=1)
         missing = {"train_accuracy", "test_accuracy"} - self.curve.keys()
         if missing: raise refuse("curve", sorted(self.curve), f"also {', '.join(sorted(missing))}")
+        lengths = {len(v) if isinstance(v, list) else -1 for v in self.curve.values()}
+        if len(lengths) > 1 or min(lengths) < 1:
+            raise refuse("curve", lengths, "lists of one length, a value per epoch")
+        for key, column in self.curve.items():
+            high = 1 if key.endswith("accuracy") else None
+            for v in column: v is None or check_number(f"curve {key}", v, low=0, high=high)
 
 # %% ../nbs/11_results.ipynb #378083de
 _CURVE = ("epoch", "train_loss", "train_accuracy", "valid_loss", "valid_accuracy", "test_loss",
@@ -74,10 +80,10 @@ def of(
     cls: Result,
     run: Run,  # finished
 ) -> Result:
-    "What is worth keeping of a run."
+    "What is worth keeping of a run; an `EvaError` if it is not finished."
     check_kind("run", run, Run, "a Run", "Open it with Run.load(folder).")
     m, history = run.metrics, run.history
-    curve = {k: [None if np.isnan(v) else float(f"{v:.5g}") for v in history[k]]
+    curve = {k: [float(f"{v:.5g}") if np.isfinite(v) else None for v in history[k]]
              for k in _CURVE if k in history}
     c = run.config
     return cls(run.recipe.to_dict(), m["seed"], m["data"], c.get("subset"), c.get("size"),
@@ -173,9 +179,9 @@ def _brackets(words): return f" ({text})" if (text := ", ".join(words)) else ""
 
 # %% ../nbs/11_results.ipynb #fa0c12e7
 def compare(
-    *items,  # Runs, folders of runs, Results, or groups of these
+    *items,  # Runs, folders of runs, Results, or groups of these, as `read_results` returns them
 ) -> Comparison:
-    "Put runs side by side."
+    "Put runs side by side; an `EvaError` where two of them can be no seeds of one experiment."
     return Comparison(r for item in items for r in _as_results(item))
 
 def _as_results(item):
@@ -183,6 +189,7 @@ def _as_results(item):
     if isinstance(item, Result): return [item]
     if isinstance(item, Run): return [Result.of(item)]
     if isinstance(item, (str, Path)): return [Result.of(Run.load(item))]
+    if isinstance(item, Mapping): item = item.values()
     if isinstance(item, Iterable): return [r for part in item for r in _as_results(part)]
     raise refuse("run", item, "a Run, a Result or the folder of a run")
 
@@ -238,11 +245,12 @@ def _gaps(one, two):
 # %% ../nbs/11_results.ipynb #150c7a1a
 @patch
 def per_class(self: Comparison) -> pd.DataFrame:  # a row per class, a column per group; in per cent
-    "Accuracy of each class, mean over the seeds; of two groups also the second minus the first."
+    "Accuracy of each class, mean over the seeds; of two groups also the first minus the second."
     means = {label: pd.DataFrame([r.per_class for r in group.values()]).astype(float).mean()
              for label, group in self.groups.items()}
-    table = 100 * pd.DataFrame(means)
-    if len(means) == 2: table["difference"] = table.iloc[:, 1] - table.iloc[:, 0]
+    table, groups = 100 * pd.DataFrame(means), list(self.groups.values())
+    if len(groups) == 2 and _same_test(*(next(iter(group.values())) for group in groups)):
+        table["difference"] = table.iloc[:, 0] - table.iloc[:, 1]
     return table.round(2)
 
 # %% ../nbs/11_results.ipynb #94211462
@@ -252,7 +260,7 @@ def plot(
     what: str = "test_accuracy",  # a column of history.csv that the runs have
     ax: plt.Axes | None = None,  # Axes to draw on, or None for new ones
 ) -> plt.Axes:  # the Axes
-    "Curves over the epochs: mean of the seeds, and the range from worst to best."
+    "Curves over the epochs, as many as all seeds have: their mean, and the range that they fill."
     have = set.intersection(*(set(r.curve) for g in self.groups.values() for r in g.values()))
     check_choice("what", what, sorted(have))
     ax, scale = new_axes(ax, (6, 3.4)), 100 if what.endswith("accuracy") else 1
@@ -304,7 +312,8 @@ def keep_results(
     *items,  # as for `compare`; full-length runs of recipes as they are
     folder: str | Path | None = None,  # None: the nearest "results" further up, else one here
 ) -> list:  # the paths written
-    "Add results to results/<recipe>.json. A result of the same seed is replaced."
+    """Add results to results/<recipe>.json. A result of the same seed is replaced; one that can
+    be no seed of the same experiment is an `EvaError`."""
     by_name = {}
     for r in [r for item in items for r in _as_results(item)]:
         if r.changes or r.name not in RECIPES:
@@ -316,9 +325,8 @@ def keep_results(
 
 def _add(path, group):
     "Add results of one recipe (seed → result) to its file."
-    kept = ({r.seed: r for r in _read_file(path)} if path.exists() else {}) | group
-    data = sorted({r.data for r in kept.values()})
-    if len(data) > 1: raise refuse("runs", ", ".join(data), f"one data set in {path}")
+    kept = {r.seed: r for r in (_read_file(path) if path.exists() else []) if r.seed not in group}
+    for r in group.values(): _join(kept, r)
     plain = [asdict(r) for _, r in sorted(kept.items())]
     for r in plain: del r["recipe"]  # one for all, in today's words
     write_json(path, dict(recipe=RECIPES[path.stem].to_dict(), results=plain))
@@ -375,9 +383,10 @@ def read_tries(
     return {int(k): _stored(found[k]) for k in sorted(filter(str.isdecimal, found), key=int)}
 
 # %% ../nbs/11_results.ipynb #fe4839d9
-SOURCES = dict(  # accuracy on test and training images, in per cent; None where it is not stated
-    assignment11=(91.58, None), assignment11_resnetc=(89.5, None), session9=(50.23, 92.43),
-    assignment10=(91.55, 99.43), assignment10_layernorm=(None, None))
+SOURCES = dict(  # accuracies in per cent, on test and on training images, as far as stated
+    assignment11=dict(test=91.58), assignment11_resnetc=dict(test=89.5),
+    session9=dict(test=50.23, train=92.43), assignment10=dict(test=91.55, train=99.43),
+    assignment10_layernorm={})
 
 # %% ../nbs/11_results.ipynb #bdd66734
 def sources_table(
@@ -389,8 +398,9 @@ def sources_table(
 
 def _claim(name):
     "What a source states."
-    test, train = ("not stated" if v is None else f"{v:.2f}" for v in SOURCES[name])
-    return {"recipe": name, "source: test %": test, "source: train %": train}
+    said = {k: f"{v:.2f}" for k, v in SOURCES[name].items()}
+    told = {f"source: {k} %": said.get(k, "not stated") for k in ("test", "train")}
+    return {"recipe": name} | told
 
 def _ours(results):
     "Test accuracy; accuracy on the augmented training images in the last epoch; what it took."
@@ -418,7 +428,7 @@ def eva_compare(
     check_picture(out)
     runs = check_kind("runs", runs or [], (list, tuple), "a list of folders")
     if keep and not runs: raise refuse("keep", "no runs", "the folders of runs", "Name them.")
-    found = compare(*runs) if runs else compare(*read_results().values())
+    found = compare(runs or read_results())
     if keep: print(*keep_results(*runs), sep="\n")
     save_picture(found.plot().figure, out)
     classes = found.per_class().rename_axis("class").reset_index()
