@@ -27,7 +27,7 @@ import torch.nn.functional as F
 from fastcore.basics import patch
 
 from .core import (EvaError, check_choice, check_device, check_number, default_device,
-                          hash_u64, hash_uniform, refuse)
+                          fits_memory, hash_u64, hash_uniform, refuse)
 from .data import ChannelStats, ImageData, Splits, channel_stats, show_images
 
 # %% ../nbs/02_augment.ipynb #c73f4df2
@@ -997,7 +997,8 @@ def _choose_engine(self: Loader, engine):
         f"since {extra} has no batched form" if extra else "it knows every op")
     kind = BatchedEngine if batched else AlbumentationsEngine
     self._engine = kind(self.policy, self.data.size, self.stats, self.seed)
-    self._images = self.data.images.to(self.device) if batched else self.data.images
+    with fits_memory(f"{len(self.data):,} images", "Use engine='albumentations', or fewer."):
+        self._images = self.data.images.to(self.device) if batched else self.data.images
     self._labels = self.data.labels.to(self.device)
 
 @patch

@@ -66,13 +66,14 @@ def check_number(
     integer: bool = False,  # whether only whole numbers are allowed
     open_low: bool = False,  # whether `low` itself is excluded
     open_high: bool = False,  # whether `high` itself is excluded
-) -> float | int:  # `value`, unchanged
+) -> float | int:  # `value`; one of NumPy's numbers as Python's own
     "Return `value` if it is a finite number in range, else an `EvaError`. A bool is no number."
     kinds = (int, np.integer) if integer else (int, float, np.integer, np.floating)
     try: good = isinstance(value, kinds) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError: good = False  # a whole number beyond every float
     good = good and (low is None or value > low or (value == low and not open_low))
-    if good and (high is None or value < high or (value == high and not open_high)): return value
+    good = good and (high is None or value < high or (value == high and not open_high))
+    if good: return value.item() if isinstance(value, np.generic) else value
     kind = "a whole number" if integer else "a number"
     lower = "" if low is None else f" {'above' if open_low else 'of at least'} {low}"
     upper = "" if high is None else f" {'below' if open_high else 'at most'} {high}"

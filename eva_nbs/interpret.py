@@ -266,7 +266,7 @@ def predict(
     """Every image through the model once, where the model is, in eval mode, and nothing about it
     changed; made again if weights or images changed. Raises `EvaError` if there are no images, if
     the model cannot take their size, or if outputs do not fit the classes or are not finite."""
-    check_number("batch_size", batch_size, low=1, integer=True)
+    batch_size = check_number("batch_size", batch_size, low=1, integer=True)
     model, data, stats = check_built(check_classifier(model)), check_data(data), check_stats(stats)
     precision = pick_precision(precision, _device(model, data))
     made_from = _made_from(model, data, stats, precision.name)

@@ -14,6 +14,7 @@ import copy, csv, difflib, io, json, math, os, re, shutil, signal, sys, threadin
 import traceback, warnings, zipfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -84,8 +85,9 @@ def sgd(
     decay_norms: bool = True,  # False: no weight decay for norms and biases
 ) -> partial:  # parameters → torch.optim.SGD
     "Stochastic gradient descent with momentum, ready for a `Learner`."
-    check_number("lr", lr, 0, open_low=True), check_number("momentum", momentum, 0, 1)
-    check_number("weight_decay", weight_decay, 0)
+    lr = check_number("lr", lr, 0, open_low=True)
+    momentum = check_number("momentum", momentum, 0, 1)
+    weight_decay = check_number("weight_decay", weight_decay, 0)
     return partial(_make, torch.optim.SGD, lr=lr, momentum=momentum, weight_decay=weight_decay,
                    nesterov=nesterov and momentum > 0, decay_norms=decay_norms)
 
@@ -97,11 +99,12 @@ def adamw(
     decay_norms: bool = True,  # False: no weight decay for norms and biases
 ) -> partial:  # parameters → torch.optim.AdamW
     "Adam with decoupled weight decay (arXiv:1711.05101), ready for a `Learner`."
-    check_number("lr", lr, 0, open_low=True), check_number("weight_decay", weight_decay, 0)
+    lr = check_number("lr", lr, 0, open_low=True)
+    weight_decay = check_number("weight_decay", weight_decay, 0)
     if not (isinstance(betas, (tuple, list)) and len(betas) == 2):
         raise refuse("betas", betas, "two numbers in [0, 1)", "For example (0.9, 0.999).")
-    for beta in betas: check_number("betas", beta, 0, 1, open_high=True)
-    return partial(_make, torch.optim.AdamW, lr=lr, betas=tuple(betas), weight_decay=weight_decay,
+    betas = tuple(check_number("betas", beta, 0, 1, open_high=True) for beta in betas)
+    return partial(_make, torch.optim.AdamW, lr=lr, betas=betas, weight_decay=weight_decay,
                    decay_norms=decay_norms)
 
 # %% ../nbs/06_train.ipynb #581963ff
@@ -509,10 +512,12 @@ class Learner:
         self.average = None  # of the weights, a torch AveragedModel: see `EMA`
         self.loaders, self.schedule, self.seed = loaders, schedule, int(seed)
         self.loss_func = loss or cross_entropy
+        if isinstance(loss, nn.Module): loss.to(self.device)
         self.precision = pick_precision(precision, self.device)
         _check_strides(self)
         self.compile = _pick_compile(compile, self.precision)
         self.deterministic, self.score_test, self.accumulate = deterministic, score_test, 1
+        if deterministic: os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read once
         self.make_optimizer = optimizer or sgd()
         self.optimizer = _is_optimizer(self.make_optimizer(self.model.parameters()))
         self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision.scale)
@@ -817,6 +822,7 @@ def _train(self: Learner):
             if self._should_stop(): return
         self._finish_epoch()
         self._emit("after_epoch")
+        self._telling = False
 
 # %% ../nbs/06_train.ipynb #45bc3711
 class CallbackError(EvaError):
@@ -865,6 +871,9 @@ def _backward(self: Learner):
     "Add this batch's part to the gradient."
     whole = self.accumulate == self.world == 1
     self.scaler.scale(self.loss if whole else self.loss * self._share()).backward()
+    if self.accumulate > 1 and self.compile in ("reduce-overhead", "max-autotune"):
+        for p in self.model.parameters():  # the next batch uses the memory of a CUDA graph again
+            if p.grad is not None: p.grad = p.grad.clone()
 
 @patch
 def _step(self: Learner):
@@ -887,12 +896,12 @@ def _record(self: Learner):
     sums["correct"].append(self.logits.argmax(1) == labels)  # bool [B], counted later
     sums["n"].append(len(labels))
     steps["lr"].append(_unread(group["lr"]))
-    steps["momentum"].append(group.get("momentum", group.get("betas", (math.nan,))[0]))
+    steps["momentum"].append(_unread(group.get("momentum", group.get("betas", (math.nan,))[0])))
     if stepped and self.schedule.interval == "step": self.scheduler.step()
     self.batch, self._in_step = self.batch + 1, not stepped
 
 def _unread(rate):
-    "A rate as a number; a copy of it, if it is a tensor, which nobody waits for."
+    "A rate or a momentum as a number; a copy of it, if it is a tensor, which nobody waits for."
     return rate.detach().clone().reshape(()) if torch.is_tensor(rate) else float(rate)
 
 @patch
@@ -923,6 +932,7 @@ def _finish_epoch(self: Learner):
     row |= dict(lr=self.history._steps["lr"][-1],  # of the last batch; the next has its own already
                 seconds=time.perf_counter() - self._started,
                 images_per_second=n / trained)
+    self._telling = True
     self.history._steps["loss"] += sums["loss"]
     self.history.append(row)
     self.epoch, self.batch, self._elapsed = self.epoch + 1, 0, 0.0
@@ -1001,9 +1011,10 @@ def fit(
 # %% ../nbs/06_train.ipynb #76a37c5b
 @contextmanager
 def _polite_interrupt(learner):
-    "The first Ctrl-C asks the learner to stop after the batch; a second one stops at once."
+    """The first Ctrl-C asks the learner to stop after the batch; a second one stops at once, but
+    not where an epoch is counted already and callbacks are still told of it."""
     def ask(*_):
-        if learner.interrupted: raise KeyboardInterrupt
+        if learner.interrupted and not learner._telling: raise KeyboardInterrupt
         learner.stopping, learner.interrupted = "interrupted", True
     main = threading.current_thread() is threading.main_thread()
     before = signal.signal(signal.SIGINT, ask) if main else None
@@ -1027,6 +1038,7 @@ def _plan(self: Learner, epochs, until):
         raise refuse("until", until, f"{self.epoch} or more: so many epochs are trained already")
     self.until = int(until or (self.epoch + epochs if epochs else self.until))
     self.interrupted, self.stopping, self._in_step, self._late = False, "", False, {}
+    self._telling = False
 
 # %% ../nbs/06_train.ipynb #53a47c21
 @patch
@@ -1111,7 +1123,7 @@ def _seed_generators(self: Learner):
 @patch
 def _build_schedule(self: Learner):
     "Make the scheduler on the first fit; refuse another schedule after that."
-    steps = -(-len(self.loaders.train) // self.accumulate)
+    steps = _steps_in_epoch(self)
     if self.scheduler is not None: return self._check_schedule(steps)
     if self._built_from is not None: self._rates_as_made()
     if self.schedule is None:
@@ -1119,6 +1131,9 @@ def _build_schedule(self: Learner):
         self.schedule = one_cycle(peak, epochs=epochs, peak_epoch=epochs / 4)
     with _tensors_stay(self.optimizer): self.scheduler = self.schedule(self.optimizer, steps)
     self._built_from, self._built_for, self._begun = self.schedule, steps, self.epoch
+
+def _steps_in_epoch(learner):
+    return -(-len(learner.loaders.train) // learner.accumulate)
 
 @patch
 def _rates_as_made(self: Learner):
@@ -1248,12 +1263,18 @@ def _too_large(learner, error):
     "The error for a batch that does not fit; what the step held is let go."
     traceback.clear_frames(error.__traceback__)
     size = learner.loaders.train.batch_size
-    k = next((k for k in range(2, size + 1) if size % k == 0), None)
+    k = next((k for k in range(2, size + 1) if size % k == 0 and _same_steps(learner, k)), None)
     do = (f"Use batch_size={size // k} with GradAccumulate({k * learner.accumulate}): the same "
           f"steps in {'half the' if k == 2 else 'less'} memory."
           if k else "Use a smaller net, or smaller images.")
     return EvaError(f"memory: received a batch of {size} images that does not fit on "
                     f"{learner.device}; allowed: what fits. {do}")
+
+def _same_steps(learner, k):
+    "Whether an epoch has as many steps if each is made of `k` times as many smaller batches."
+    smaller = copy.copy(learner.loaders.train)  # which leaves out fewer images, with drop_last
+    smaller.batch_size //= k
+    return -(-len(smaller) // (k * learner.accumulate)) == _steps_in_epoch(learner)
 
 # %% ../nbs/06_train.ipynb #395016c6
 def _scalar(loss):
@@ -1277,6 +1298,10 @@ def _translated(learner, text):
     if "does not have a deterministic implementation" in text:
         return refuse("deterministic", text.split()[0], "operations with a repeatable result",
                       "Replace it, or use deterministic=False.")
+    if "CUBLAS_WORKSPACE_CONFIG" in text:
+        return refuse("deterministic", "a process whose first matrix product was made without it",
+                      "CUBLAS_WORKSPACE_CONFIG=:4096:8 in the environment from the start",
+                      "Set it and restart, or make this learner before anything is computed.")
     if "more than 1 value per channel" in text:
         return refuse("batch", "a single image, in a net that normalises over the batch at 1×1",
                       "two images or more", "Use another batch_size, or drop_last=True.")
@@ -1294,9 +1319,7 @@ def _died_with_workers(self: Learner, error):
 
 @contextmanager
 def _deterministic(on):
-    """Inside, torch refuses operations that are not repeatable; afterwards it is as before, but
-    for CUBLAS_WORKSPACE_CONFIG, which cuBLAS reads once only."""
-    if on: os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    "Inside, torch refuses operations that are not repeatable; afterwards it is as before."
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
     before = torch.are_deterministic_algorithms_enabled(), torch.backends.cudnn.benchmark
     if on: torch.use_deterministic_algorithms(True)
@@ -1476,7 +1499,8 @@ def _data_dict(learner):
     loader = learner.loaders.train
     return dict(images=len(loader.data), checksum=getattr(loader.data, "checksum", None),
                 batch=_images_per_batch(learner) * learner.accumulate, seed=loader.seed,
-                drop_last=loader.drop_last, policy=_ops_as_text(loader.policy))
+                drop_last=loader.drop_last, policy=_ops_as_text(loader.policy),
+                engine=loader.engine, steps=_steps_in_epoch(learner))
 
 def _images_per_batch(learner):
     "Images that all processes together see between two counts of `batch`."
@@ -1577,9 +1601,8 @@ def _check_state(learner, state):
     check_weights("checkpoint", state["model"], learner.model.state_dict())
     if _same_loss(learner, state):
         check_weights("checkpoint", state["loss_state"], _state_of(learner.loss_func))
-    own = _data_dict(learner)
-    odd = {k: v for k, v in state["data"].items() if v != own.get(k)}
-    if odd:
+    if odd := _other_data(learner, state):
+        own = _data_dict(learner)
         raise refuse("checkpoint", f"a run on other data or in other steps: {odd}",
                      f"{ {k: own.get(k) for k in odd} }", "Make the loaders as before.")
     same_kind = state["made"]["kind"] == learner._made["kind"]
@@ -1592,6 +1615,11 @@ def _check_state(learner, state):
         raise refuse("checkpoint", f"a run with the schedule {state['schedule']}", f"{mine}",
                      "Make the schedule as before, or leave it out: the checkpoint has it.")
     if state["schedule"] and not mine: Schedule.from_dict(state["schedule"])
+
+def _other_data(learner, state):
+    "What a saved run says of its data and is not so here; what an older one does not say is."
+    own = _data_dict(learner)
+    return {k: v for k, v in state["data"].items() if v != own.get(k)}
 
 def _same_loss(learner, state):
     "Whether the run had this loss, and the loss keeps something."
@@ -1860,7 +1888,7 @@ def _holds(self: Checkpoint, learner):
     try: state = read_checkpoint(self.folder / _KEPT[there.index(True)])
     except EvaError: return False
     same = [a["train_loss"] == b["train_loss"] for a, b in zip(state["rows"], learner.history)]
-    return all(same) and (state["seed"], state["data"]) == (learner.seed, _data_dict(learner))
+    return all(same) and state["seed"] == learner.seed and not _other_data(learner, state)
 
 @patch
 def _move_aside(self: Checkpoint):
@@ -2006,15 +2034,19 @@ class EMA(Callback):
         self.decay = check_number("decay", decay, 0, 1, open_high=True)
 
     def attach(self, learner: "Learner") -> None:  # the Learner that is being made
-        self._average = AveragedModel(learner.model, multi_avg_fn=self._mix, use_buffers=True)
-        learner.average = self._average
+        learner.average = self._average = AveragedModel(learner.model, use_buffers=True)
 
-    def _mix(self, average, new, on_device):
-        n = int(self._average.n_averaged)  # lies on the CPU, so that nobody waits for it
-        get_ema_multi_avg_fn(min(self.decay, (1 + n) / (10 + n)))(average, new, on_device)
-
+    @torch.no_grad()
     def after_step(self, learner: "Learner") -> None:  # the Learner that trains
-        self._average.update_parameters(learner.model)
+        "As AveragedModel's `update_parameters`, which waits for a GPU to hear the number of steps."
+        n = int(self._average.n_averaged)  # lies on the CPU
+        mix = get_ema_multi_avg_fn(min(self.decay, (1 + n) / (10 + n)) if n else 0.0)
+        nets = self._average.module, learner.model
+        pairs = list(zip(*([*net.parameters(), *net.buffers()] for net in nets)))
+        for floats in (True, False):
+            of_kind = [pair for pair in pairs if pair[0].is_floating_point() == floats]
+            if of_kind: mix(*map(list, zip(*of_kind)), n)
+        self._average.n_averaged += 1
 
     def state_dict(self) -> dict: return dict(average=self._average.state_dict())
 
@@ -2223,7 +2255,8 @@ def distributed() -> Iterator[tuple[int, int]]:  # a context manager that yields
     if world > 1 and not joined:
         cuda = torch.cuda.is_available()
         if cuda: torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-        dist.init_process_group("nccl" if cuda else "gloo")
+        wait = timedelta(hours=2)  # for the first process, which may be loading data alone
+        dist.init_process_group("nccl" if cuda else "gloo", timeout=wait)
     try: yield (dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else (0, 1)
     finally:
         if world > 1 and not joined: dist.destroy_process_group()
