@@ -96,7 +96,7 @@ def check_kind(
 # %% ../nbs/00_core.ipynb #ac6bab5e
 def out_of_memory(
     error: BaseException,  # any error
-) -> bool:
+) -> bool:  # True: there was no room
     "Whether torch found no memory, on a GPU or on the CPU; by its words where it has no type."
     words = r"(?i)out of memory|can(no|')t allocate memory|STATUS_ALLOC_FAILED"
     return isinstance(error, torch.OutOfMemoryError) or bool(re.search(words, str(error)))
@@ -386,7 +386,8 @@ def describe_device(
 def to_array(
     x: object,  # a tensor, wherever it is, or anything that NumPy makes an array of
 ) -> np.ndarray:  # its numbers
-    "As a NumPy array: from any device, out of its graph, bfloat16 as float32."
+    """As a NumPy array: from any device, out of its graph, bfloat16 as float32. What is on the
+    CPU already is shared, not copied."""
     if not isinstance(x, torch.Tensor): return np.asarray(x)
     x = x.detach().cpu()
     return (x.float() if x.dtype is torch.bfloat16 else x).numpy()

@@ -955,7 +955,8 @@ def load_folder(
     progress: bool = True,  # show progress while files are read
     test: float = 0.2,  # share of the images to test on, where there is only one split
 ) -> Splits:  # `paths` are relative to the folder, and fit to be printed
-    "An image folder. Where there is `valid` and no `test`, `valid` becomes the test split."
+    """An image folder. Where there is `valid` and no `test`, `valid` becomes the test split. Raises
+    `EvaError` for no such folder, damaged files, and images of several sizes without `size`."""
     check_number("test", test, low=0, high=0.9, open_low=True)
     check_number("seed", seed, integer=True)
     listing, size = list_images(path), None if size is None else _hw(size)
@@ -1082,7 +1083,7 @@ def load_data(
     size: int | tuple[int, int] | None = None,  # in pixels; None: as the source has them
     **kwargs,  # for `load_shapes`, `load_cifar10`, `load_cifar100` or `load_folder`
 ) -> Splits:  # the data set
-    "A data set by its name or its folder."
+    "A data set by its name or its folder. Raises `EvaError` for what is neither."
     if not isinstance(source, (str, os.PathLike)):
         allowed = f"one of shapes, {', '.join(_CIFAR)}, or the path of a folder"
         raise refuse("data", _describe(source) if isinstance(source, torch.Tensor) else source,
@@ -1111,7 +1112,8 @@ def split_valid(
     n: int | float = 0.05,  # images to cut, or a fraction in (0, 1) of the training images
     seed: int = 0,  # another seed, other images
 ) -> Splits:  # the same test images; train and valid are what was train
-    "Cut a stratified validation split from the training images."
+    """Cut a stratified validation split from the training images. Raises `EvaError` if there is one
+    already, or if one of the two would be left without images."""
     _check_ours("splits", splits, Splits)
     if splits.valid is not None:
         raise refuse("splits", f"{len(splits.valid)} validation images",

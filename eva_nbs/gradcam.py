@@ -30,7 +30,7 @@ from .core import (check_built, check_choice, check_kind, check_number, eval_mod
 from .data import ChannelStats, ImageData
 from .interpret import (Predictions, captions, check_classifier, check_data, check_made_by,
                                check_predictions, mistakes, normalized, show_mistakes)
-from .models import capturing, channels_last, shaped_like
+from .models import capturing, channels_come_last, shaped_like
 
 # %% ../nbs/08_gradcam.ipynb #1ab5a38c
 def as_input(
@@ -233,7 +233,7 @@ def _watched(model, layers, x):
         found[name] = out
         if not _is_map(out): return out
         torch.set_grad_enabled(True)  # the guard around the call switches it off again
-        last, out = channels_last(out, x), out if out.requires_grad else out.detach()
+        last, out = channels_come_last(out, x), out if out.requires_grad else out.detach()
         out = out.requires_grad_()
         found[name] = out.permute(0, 3, 1, 2) if last else out
         return (found[name].permute(0, 2, 3, 1) if last else out).clone()
@@ -390,7 +390,7 @@ def _without_channels(model, module, x, channels, last):
     "Logits `[k, C]` of one image, each lacking a channel of what the module's `last` call put out."
     def _hook(i, out):
         if i != last: return out
-        second = (0, 3, 1, 2) if channels_last(out[:1], x) else (0, 1, 2, 3)
+        second = (0, 3, 1, 2) if channels_come_last(out[:1], x) else (0, 1, 2, 3)
         out = out.repeat(len(channels), 1, 1, 1) if len(out) == 1 else out.clone()
         out.permute(second)[torch.arange(len(channels)), channels] = 0
         return out
@@ -461,9 +461,10 @@ class CamResult:
     notes: tuple = ()  # sentences: which layer was chosen, which maps are too small
 
     @property
-    def layers(self) -> tuple: return tuple(self.signed)
+    def layers(self) -> tuple: return tuple(self.signed)  # their names
     @property
-    def maps(self) -> dict: return {name: cam.clamp(min=0) for name, cam in self.signed.items()}
+    def maps(self) -> dict:  # layer → float32 `[N, h, w]`, ≥ 0: the evidence for the class
+        return {name: cam.clamp(min=0) for name, cam in self.signed.items()}
     def __len__(self) -> int: return len(self.classes)
     def __repr__(self) -> str:
         sizes = ", ".join(f"{k} {m.shape[1]}×{m.shape[2]}" for k, m in self.signed.items())
@@ -613,7 +614,8 @@ def grad_cam(
     method: str = "gradcam",  # one of `METHODS`
     batch_size: int = 256,  # images per forward pass
 ) -> CamResult:  # maps on the model's device
-    "Class activation maps of a batch, for one or several layers, by one of nine methods."
+    """Class activation maps of a batch, for one or several layers, by one of nine methods. Raises
+    `EvaError` for images that the model cannot take, and for a class or a layer without a map."""
     check_choice("method", method, METHODS)
     check_number("batch_size", batch_size, low=1, integer=True)
     model, x = check_classifier(model), as_input(model, xb)

@@ -117,19 +117,26 @@ class Predictions:
                          "Logits become such by logits.log_softmax(1).")
 
     @cached_property
-    def probs(self) -> torch.Tensor: return self.log_probs.exp()
+    def probs(self) -> torch.Tensor:  # float32 `[N, C]`, each row adds up to 1
+        return self.log_probs.exp()
     @cached_property
-    def labels(self) -> torch.Tensor: return self.log_probs.argmax(1)
+    def labels(self) -> torch.Tensor:  # int64 `[N]`, the most probable class
+        return self.log_probs.argmax(1)
     @cached_property
-    def losses(self) -> torch.Tensor: return -self.log_probs.gather(1, self.targets[:, None])[:, 0]
+    def losses(self) -> torch.Tensor:  # float32 `[N]`, cross entropy in nats, ≥ 0
+        return -self.log_probs.gather(1, self.targets[:, None])[:, 0]
     @cached_property
-    def confidence(self) -> torch.Tensor: return self.probs.max(1).values
+    def confidence(self) -> torch.Tensor:  # float32 `[N]`, the probability of `labels`
+        return self.probs.max(1).values
     @cached_property
-    def correct(self) -> torch.Tensor: return self.labels == self.targets
+    def correct(self) -> torch.Tensor:  # bool `[N]`
+        return self.labels == self.targets
     @cached_property
-    def wrong(self) -> torch.Tensor: return (~self.correct).nonzero()[:, 0]
+    def wrong(self) -> torch.Tensor:  # int64, the positions of the mistakes
+        return (~self.correct).nonzero()[:, 0]
     @property
-    def accuracy(self) -> float: return self.correct.sum().item() / len(self)
+    def accuracy(self) -> float:  # in [0, 1]
+        return self.correct.sum().item() / len(self)
     def __len__(self) -> int: return len(self.targets)
 
 # %% ../nbs/07_interpret.ipynb #72144f84

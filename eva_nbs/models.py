@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['NORMS', 'MODELS', 'norm_layer', 'Projection', 'BasicBlock', 'resnet18', 'ResBlock', 'Scale', 'custom_resnet',
            'plain_cnn', 'build_model', 'count_parameters', 'stages', 'capturing', 'activations', 'shaped_like',
-           'channels_last', 'Summary', 'summary', 'receptive_fields', 'show_receptive_fields', 'Diagram', 'diagram',
-           'show_feature_maps', 'first_conv', 'show_filters', 'layer_stats', 'slanted_names', 'plot_layer_stats',
-           'kaiming_init']
+           'channels_come_last', 'Summary', 'summary', 'receptive_fields', 'show_receptive_fields', 'Diagram',
+           'diagram', 'show_feature_maps', 'first_conv', 'show_filters', 'layer_stats', 'slanted_names',
+           'plot_layer_stats', 'kaiming_init']
 
 # %% ../nbs/03_models.ipynb #2bec0811
 import copy, difflib, inspect, re
@@ -366,17 +366,17 @@ def _first_tensor(output):
 def shaped_like(
     maps: torch.Tensor,  # [N, K, h, w]
     images: torch.Tensor,  # [N, C, H, W]
-) -> bool:
+) -> bool:  # True: they may be maps of these images
     "Whether maps have the proportions of the images, but for two pixels of borders."
     scale = ((maps.shape[2] * maps.shape[3]) / (images.shape[2] * images.shape[3])) ** 0.5
     near = [abs(m - scale * i) <= 2 for m, i in zip(maps.shape[2:], images.shape[2:])]
     return len(maps) == len(images) and all(near)
 
 
-def channels_last(
+def channels_come_last(
     maps: torch.Tensor,  # what a layer put out
     images: torch.Tensor,  # [N, C, H, W], of which it was made
-) -> bool:
+) -> bool:  # of the axes; torch's memory format of a similar name leaves them in their places
     "Whether maps are `[N, h, w, K]`: only so are they shaped like the images."
     if maps.ndim != 4 or shaped_like(maps, images): return False
     return shaped_like(maps.permute(0, 3, 1, 2), images)
@@ -634,7 +634,7 @@ _MISFITS = RuntimeError, ValueError, AssertionError, TypeError  # what nets say 
 
 def _channels_second(net, output, size, wide, image):
     "A map on the model's own size and on the canvas; one of them tells if its channels come last."
-    last = channels_last(output, _probe(net, size)) or channels_last(wide, image)
+    last = channels_come_last(output, _probe(net, size)) or channels_come_last(wide, image)
     return [a.permute(0, 3, 1, 2) if last else a for a in (output, wide)]
 
 
@@ -872,7 +872,7 @@ def show_feature_maps(
                         "One of the normalised images of a loader.")
     output = activations(model, image[None], [layer])[layer].float().cpu()
     if output.ndim != 4: raise refuse("layer", layer, "a layer that puts out maps", "Try a stage.")
-    output = output.permute(0, 3, 1, 2)[0] if channels_last(output, image[None]) else output[0]
+    output = output.permute(0, 3, 1, 2)[0] if channels_come_last(output, image[None]) else output[0]
     order = output.abs().amax((1, 2)).argsort(descending=True, stable=True)[:n]
     limit = max(output[order].abs().max().item(), 1e-12)
     look, axes = dict(cmap="RdBu_r", vmin=-limit, vmax=limit), _grid(len(order), axes)

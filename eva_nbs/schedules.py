@@ -243,7 +243,8 @@ def one_cycle(
     annihilate: bool = False,  # True: end at lr_min / 10,000 instead of at lr_min
     momentum: tuple[float, float] | None = None,  # (low, high): low at the peak; None: left alone
 ) -> Schedule:  # interval "step"
-    "Up to `lr_max` at `peak_epoch` and down again (L. Smith, arXiv:1708.07120 and 1803.09820)."
+    """Up to `lr_max` at `peak_epoch` and down again (L. Smith, arXiv:1708.07120 and 1803.09820).
+    Raises `EvaError` unless 0 < lr_min < lr_max and 0 < peak_epoch < epochs."""
     check_number("lr_max", lr_max, low=0, open_low=True)
     lr_min = lr_max / 25 if lr_min is None else lr_min
     _check_bounds(lr_min, lr_max), check_number("epochs", epochs, low=1, integer=True)
