@@ -24,7 +24,7 @@ from matplotlib.figure import FigureBase
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .core import (check_built, check_choice, check_kind, check_number, eval_mode,
+from .core import (MISFITS, EvaError, check_built, check_choice, check_kind, check_number, eval_mode,
                           fits_memory, keep_buffers, keep_rng, out_of_memory, plain_text, refuse,
                           to_array)
 from .data import ChannelStats, ImageData
@@ -66,8 +66,19 @@ def untouched(
     check_classifier(model)
     device = next((p.device.type for p in model.parameters()), "cpu")
     with (torch.inference_mode(False), torch.no_grad(), eval_mode(model), keep_buffers(model),
-          keep_rng(), torch.autocast(device, enabled=False), _eager()):
+          _features_kept(model), keep_rng(), torch.autocast(device, enabled=False), _eager()):
         yield model
+
+@contextmanager
+def _features_kept(model):
+    "Tensors that modules note as attributes in a pass are afterwards those of before, or none."
+    before = [(vars(m), dict(vars(m))) for m in model.modules()]
+    try: yield
+    finally:
+        for now, then in before:
+            for name in [k for k, v in now.items() if torch.is_tensor(v) and v is not then.get(k)]:
+                del now[name]
+                if name in then: now[name] = then[name]
 
 enough_memory = fits_memory("images", "Pass fewer or smaller ones at a time.")  # decorates
 
@@ -90,7 +101,8 @@ def call_model(
     "Call the model. Raises `EvaError` for a batch that it cannot take."
     check_classifier(model), check_kind("xb", xb, torch.Tensor, "a tensor [N, C, H, W]")
     try: return model(xb.clone())  # it may write into its input
-    except RuntimeError as error:
+    except EvaError: raise
+    except MISFITS as error:
         if out_of_memory(error): raise
         if not xb.is_contiguous():  # the model may reshape by `view`
             return call_model(model, xb.contiguous())
@@ -568,11 +580,12 @@ def _guided(model, xb, target, seen):
     return {n: pixels * enlarge(c) for n, c in cam.items()}
 
 def _part(model, xb, target, layers, method, batch_size):
-    "The look and the signed maps of one batch."
+    "Scores, classes and signed maps of one batch, and the sizes of its layers: no activations."
     seen = look(model, xb, target, layers, gradients=method not in WEIGHTS and method != "eigencam")
-    if method in WEIGHTS: return seen, _tried(model, xb, target, seen, method, batch_size)
-    if method == "guided_gradcam": return seen, _guided(model, xb, target, seen)
-    return seen, {n: MAPS[method](A, seen.gradients[n]) for n, A in seen.activations.items()}
+    if method in WEIGHTS: maps = _tried(model, xb, target, seen, method, batch_size)
+    elif method == "guided_gradcam": maps = _guided(model, xb, target, seen)
+    else: maps = {n: MAPS[method](A, seen.gradients[n]) for n, A in seen.activations.items()}
+    return seen.scores, seen.classes, maps, {n: A.shape[2:] for n, A in seen.activations.items()}
 
 # %% ../nbs/08_gradcam.ipynb #f33a0fd8
 def _chosen(model, layer, shape):
@@ -624,11 +637,9 @@ def grad_cam(
     if parted and callable(target): _check_rows(model, x, target)
     parts = [_part(model, part, t, names, method, batch_size)
              for part, t in zip(x.split(batch_size), targets)]
-    signed = {n: torch.cat([maps[n] for _, maps in parts]) for n in names}
-    shapes = {n: parts[0][0].activations[n].shape[2:] for n in names}
-    size = tuple(x.shape[2:])
-    notes = _notes(model, names, layers is None, shapes, size, method)
-    scores, classes = zip(*[(seen.scores, seen.classes) for seen, _ in parts])
+    scores, classes, maps, shapes = zip(*parts)
+    signed, size = {n: torch.cat([m[n] for m in maps]) for n in names}, tuple(x.shape[2:])
+    notes = _notes(model, names, layers is None, shapes[0], size, method)
     return CamResult(signed, torch.cat(classes), torch.cat(scores), method, size, notes)
 
 # %% ../nbs/08_gradcam.ipynb #03286df4

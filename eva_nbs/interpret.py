@@ -30,7 +30,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from .core import (COLORS, atomic_write, check_built, check_choice, check_kind, check_number,
+from .core import (COLORS, MISFITS, EvaError, atomic_write, check_built, check_choice, check_kind, check_number,
                           eval_mode, fits_memory, keep_buffers, keep_rng, new_axes, out_of_memory,
                           pick_precision, plain_text, refuse, short_text, unwrap)
 from .data import ChannelStats, ImageData, show_images
@@ -76,7 +76,8 @@ def normalized(
 ) -> torch.Tensor:  # float32 `[N, 3, H, W]` in units of the standard deviation
     "The batch that a model sees: pixels from 0 to 1, minus the mean, over the standard deviation."
     wanted = torch.Tensor, np.ndarray
-    x = torch.as_tensor(check_kind("images", images, wanted, "uint8 [N, H, W, 3]"))
+    check_kind("images", images, wanted, "uint8 [N, H, W, 3]")
+    x = torch.as_tensor(images if torch.is_tensor(images) else np.ascontiguousarray(images))
     check_stats(stats)
     if x.dtype != torch.uint8 or x.ndim != 4 or x.shape[-1] != 3:
         raise refuse("images", f"{x.dtype} {list(x.shape)}", "uint8 [N, H, W, 3]",
@@ -234,7 +235,8 @@ def _logits(model, xb):
     like = next((p for p in model.parameters() if p.is_floating_point()), xb)
     xb = xb.to(like.dtype)
     try: logits = model(xb.clone())  # it may write into its input
-    except RuntimeError as error:
+    except EvaError: raise
+    except MISFITS as error:
         if out_of_memory(error): raise
         if not xb.is_contiguous(): return _logits(model, xb.contiguous())  # it may use `view`
         raise refuse("data", f"images that make a batch {list(xb.shape)}", "one that the model "
@@ -259,6 +261,9 @@ def _log_probs(model, data, stats, batch_size, precision):
         for images in data.images.split(batch_size):
             with fits_memory(f"a batch of {len(images)} images", "Use a smaller batch_size."):
                 logits = _logits(model, normalized(images, stats, device))
+            if logits.ndim != 2 or len(logits) != len(images):
+                raise refuse("model", f"output {list(logits.shape)} for {len(images)} images",
+                             f"{[len(images), len(data.classes)]}, a logit per image and class")
             rows.append(F.log_softmax(logits, -1))
     return _check_outputs(torch.cat(rows).cpu(), data)
 

@@ -30,7 +30,7 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from .core import (COLORS, EvaError, check_built, check_choice, check_kind, check_number,
+from .core import (COLORS, MISFITS, EvaError, check_built, check_choice, check_kind, check_number,
                           new_axes, refuse, train_mode, unchanged, unwrap)
 
 # %% ../nbs/03_models.ipynb #4075c9a7
@@ -271,7 +271,7 @@ def count_parameters(
     trainable: bool = False,  # only those that an optimizer would change
 ) -> int:  # a number of scalars; a shared parameter counts once
     "How many numbers the model has learnt or is to learn. Buffers do not count."
-    numbers = unwrap(model).parameters()
+    numbers = check_built(unwrap(model)).parameters()
     return sum(p.numel() for p in numbers if p.requires_grad or not trainable)
 
 # %% ../nbs/03_models.ipynb #07cc4fe9
@@ -347,7 +347,7 @@ def _put_out(model, xb, modules, train):
     def _keep(name, output):
         tensor = _first_tensor(output)
         seen[name] = None if tensor is None else tensor.detach().clone()
-    with unchanged(model), capturing(modules, _keep), torch.no_grad():
+    with unchanged(check_built(model)), capturing(modules, _keep), torch.no_grad():
         net = unwrap(model)
         train_mode(net) if train else net.eval()
         try: net(xb.clone())  # it may write into its input
@@ -619,17 +619,14 @@ def _try(model, image):
     "Run a model as far as it goes: linear layers at its end may want another size of image."
     try: model(image)
     except EvaError: raise
-    except _MISFITS: pass
+    except MISFITS: pass
 
 
 def _run(model, size, look):
     "What `look` finds for a grey image of `size`."
     try: return look(_probe(model, size))
     except EvaError: raise
-    except _MISFITS as error: raise _cannot_take(model, size, error) from None
-
-
-_MISFITS = RuntimeError, ValueError, AssertionError, TypeError  # what nets say to a wrong image
+    except MISFITS as error: raise _cannot_take(model, size, error) from None
 
 
 def _channels_second(net, output, size, wide, image):

@@ -19,7 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from .core import COLORS, check_choice, check_kind, check_number, new_axes, refuse
+from .core import (COLORS, check_choice, check_kind, check_number, keep_rng, new_axes,
+                          refuse)
 from .data import ChannelStats, ImageData
 from .gradcam import (METHODS, as_input, call_model, check_pair, choose_layers, copied,
                              enlarged, enough_memory, grad_cam, spatial_layers, stage_layers,
@@ -195,7 +196,8 @@ def _panel(ax, key, table, names):
     shades = itertools.cycle(("test", "train", "valid", "accent"))
     for k, ((layer, own), shade) in enumerate(zip(layers, shades)):
         y = [names.index(m) + 0.3 * (k - (len(layers) - 1) / 2) for m in own.method]
-        whiskers = [own[key] - own[f"{key}_low"], own[f"{key}_high"] - own[key]]
+        ends = [own[key] - own[f"{key}_low"], own[f"{key}_high"] - own[key]]
+        whiskers = [end.clip(lower=0) for end in ends]  # rounding: where all are hits, or none
         ax.errorbar(own[key], y, xerr=whiskers, fmt="o", ms=4, capsize=2, color=COLORS[shade],
                     label=layer)
     ax.set(xlim=(0, 1), title=_MEASURES[key], xlabel="mean, 95 % interval")
@@ -360,8 +362,10 @@ def impute(
     check_number("tolerance", tolerance, 0, open_low=True)
     if missing.flatten(1).all(1).any():
         raise refuse("missing", "an image without a known pixel", "at least one known")
-    hole = missing[:, None].to(xb)
-    degree, known = _near(torch.ones_like(hole)), xb * (1 - hole)
+    hole, known = missing[:, None].to(xb), xb.masked_fill(missing[:, None].bool(), 0)
+    if not known.isfinite().all():
+        raise refuse("xb", "known pixels that are not finite", "finite ones", "Call them missing?")
+    degree = _near(torch.ones_like(hole))
     return known + _solve(lambda v: hole * (degree * v - _near(v)), hole * _near(known), tolerance)
 
 # %% ../nbs/08b_trust.ipynb #80784ee5
@@ -371,7 +375,7 @@ def _imputed(x, rank, shares, noise, seed):
     for share in shares:
         gone = _first(rank, share).to(x.device)
         extra = noise * torch.randn(x.shape, generator=generator).to(x) * gone
-        yield impute(x, gone[:, 0]) + extra
+        yield impute(x.float(), gone[:, 0]).to(x) + extra  # its sums are too large for float16
 
 # %% ../nbs/08b_trust.ipynb #b77f602d
 @enough_memory
@@ -430,10 +434,13 @@ def _centred_ranks(m):
 
 # %% ../nbs/08b_trust.ipynb #3fd78e67
 def _forget(module):
-    "Fresh weights for one module: as when it was built, or, where that is unknown, shuffled."
-    if hasattr(module, "reset_parameters"): return module.reset_parameters()
-    for p in module.parameters(recurse=False):
-        p.data = p.data.flatten()[torch.randperm(p.numel())].view(p.shape)
+    """Fresh weights for one module: as when it was built, or, where that is unknown or leaves them
+    as they were (`prune`, `weight_norm`), shuffled."""
+    own = {p: p.detach().clone() for p in module.parameters(recurse=False)}
+    if hasattr(module, "reset_parameters"): module.reset_parameters()
+    for p, before in own.items():
+        if torch.equal(p, before) and (before != before.flatten()[:1]).any():
+            p.data = p.data.flatten()[torch.randperm(p.numel())].view(p.shape)
 
 def randomised(
     model: nn.Module,  # any model; it is copied, not changed
@@ -445,7 +452,7 @@ def randomised(
     names = [name for name, _ in model.named_modules() if name]
     check_kind("parts", parts, (list, tuple, dict), "names of modules")
     for part in parts: check_choice("part", part, names)
-    with torch.inference_mode(False), torch.random.fork_rng():
+    with torch.inference_mode(False), keep_rng():
         torch.manual_seed(seed)
         for part in parts:
             for module in model.get_submodule(part).modules(): _forget(module)

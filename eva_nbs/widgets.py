@@ -37,7 +37,8 @@ from .core import (COLORS, EvaError, check_choice, check_kind, check_number, new
                           plain_text, refuse, short_text)
 from .data import ChannelStats, ImageData, channel_stats
 from .gradcam import (METHODS, WEIGHTS, as_input, auto_layer, call_model, choose_layers,
-                             copied, grad_cam, panel, stage_layers, untouched, usable_methods)
+                             copied, grad_cam, panel, stage_layers, target_scores, untouched,
+                             usable_methods)
 from .interpret import (ORDERS, Predictions, captions, check_data, check_made_by,
                                check_stats, mistakes, normalized, predict)
 from .lr_finder import LRFind
@@ -91,7 +92,9 @@ class Slide(Control):
     label: str = ""  # what stands beside it; "": its name
 
     def _check(self, name, value):
-        return check_number(name, value, self.low, self.high, integer=self.step == 1)
+        value = check_number(name, value, self.low, self.high)
+        whole = self.step == 1 and value == int(value)
+        return int(value) if whole else check_number(name, value, integer=self.step == 1)
 
     def _widget(self, w):
         kind, form = (w.IntSlider, "d") if self.step == 1 else (w.FloatSlider, ".2f")
@@ -355,7 +358,7 @@ def _moved(self: Explorer, name, value):
     if self._quiet: return
     try: self.set(**{name: value})
     except Exception as error:
-        text = html.escape(str(error))
+        text = html.escape(str(error) or type(error).__name__)
         self._show()  # the control goes back
     else: text = ""
     self._problem.value = text and f"<span style='color:{COLORS['test']}'>{text}</span>"
@@ -390,7 +393,8 @@ def _op_control(op, name, side):
         return Span(tuple(sorted({*_SPANS[name], *value})), tuple(value), name)
     most = dict(size=side, padding=side // 2).get(name)
     low, high, step = (1, most, 1) if most else _RANGES.get(name, (None,) * 3)
-    if step == 1 and value != int(value): step = 0.1
+    if step == 1 and value == int(value): value = int(value)
+    elif step == 1: step = 0.1
     return None if low is None else Slide(low, max(high, value), value, step, name)
 
 # %% ../nbs/09_widgets.ipynb #b0b9403f
@@ -640,7 +644,9 @@ def _copy(model):
 def _probabilities(model, xb):
     "Class probabilities float32 [C] of one image."
     with untouched(model):
-        return call_model(model, as_input(model, xb)).float().softmax(1)[0].cpu()
+        logits = call_model(model, as_input(model, xb))
+        target_scores(logits)  # logits [N, C], or it says so
+        return logits.float().softmax(1)[0].cpu()
 
 # %% ../nbs/09_widgets.ipynb #d67b702d
 _ROOM = 11  # characters of a class's name, beside a bar and over a map
@@ -714,6 +720,9 @@ def gradcam_explorer(
     for name in methods: check_choice("method", name, METHODS)
     layer = _layer(model, batch(0), layers)
     said = lru_cache(64)(lambda i: _probabilities(model, batch(i)))
+    if len(said(0)) != len(data.classes):
+        raise refuse("model", f"one of {len(said(0))} outputs", f"{len(data.classes)}, one for "
+                     "each class of the data", "Explore it on the data that it was trained on.")
     look = lru_cache(64)(lambda i, k, layer, method: grad_cam(model, batch(i), k, layer, method))
     def _draw(figure, image, target, layer, method, opacity):
         pixels, actual, probs = data.images[image], int(data.labels[image]), said(image)
