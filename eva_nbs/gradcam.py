@@ -24,9 +24,9 @@ from matplotlib.figure import FigureBase
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from .core import (MISFITS, EvaError, check_built, check_choice, check_kind, check_number, eval_mode,
-                          fits_memory, keep_buffers, keep_rng, out_of_memory, plain_text, refuse,
-                          to_array)
+from .core import (MISFITS, EvaError, check_built, check_choice, check_kind, check_number,
+                          eval_mode, fits_memory, keep_buffers, keep_rng, out_of_memory, plain_text,
+                          refuse, to_array)
 from .data import ChannelStats, ImageData
 from .interpret import (Predictions, captions, check_classifier, check_data, check_made_by,
                                check_predictions, mistakes, normalized, show_mistakes)

@@ -30,9 +30,10 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save as to_bytes
 from torch import nn
 
-from .core import (COLORS, MISFITS, EvaError, atomic_write, check_built, check_choice, check_kind, check_number,
-                          eval_mode, fits_memory, keep_buffers, keep_rng, new_axes, out_of_memory,
-                          pick_precision, plain_text, refuse, short_text, unwrap)
+from .core import (COLORS, MISFITS, EvaError, atomic_write, check_built, check_choice,
+                          check_kind, check_number, eval_mode, fits_memory, keep_buffers, keep_rng,
+                          new_axes, out_of_memory, pick_precision, plain_text, refuse, short_text,
+                          unwrap)
 from .data import ChannelStats, ImageData, show_images
 
 # %% ../nbs/07_interpret.ipynb #fbf931c2
