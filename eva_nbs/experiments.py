@@ -237,14 +237,16 @@ _PLATEAU_RECIPES = [
                  "rates, and cycles of five epochs, the longest that a patience of 4 lets be."),
     Recipe("assignment10_layernorm", "ResNet-18 with LayerNorm and a plateau", "resnet18",
            Policy(PadCrop(4), Rotate(5), Cutout(8), Normalize()), "plateau", 40, 128,
-           model_options=dict(norm="layer", bn_momentum=0.5), lr_min=0.03, lr_max=0.03,
+           model_options=dict(norm="layer", bn_momentum=0.5, init_gain=6**0.5),
+           lr_min=0.03, lr_max=0.03,
            schedule_options=dict(factor=0.1, patience=2, threshold=0.001), weight_decay=0.0,
            drop_last=True, valid=2500,
            notes="Source: SGD, rate 0.03. Chosen here: Nesterov momentum 0.9, 5°, 8 pixels; "
                  "running averages that follow faster than usual (0.5 for 0.1), since those of "
                  "the BatchNorms in the shortcuts lagged in small trials; whole batches only, "
                  "since a step on the twelve images that are left threw the validation loss off, "
-                 "by which the plateau goes (22_norms).")]
+                 "by which the plateau goes; first weights after He et al., √6 times as large as "
+                 "PyTorch's, so that a step turns them less (22_norms).")]
 
 RECIPES = {r.name: r for r in (*_ONE_CYCLE_RECIPES, *_PLATEAU_RECIPES, _QUICK_RECIPE)}
 

@@ -119,6 +119,15 @@ def _with_momentum(net, momentum):
     return net
 
 
+@torch.no_grad()
+def _times_gain(net, gain):
+    "The same net, with the weights of its convolutions multiplied: all but the last part's."
+    check_number("init_gain", gain, 0, open_low=True)
+    for conv in net[:-1].modules():
+        if isinstance(conv, nn.Conv2d): conv.weight.mul_(gain)
+    return net
+
+
 def _two_blocks(c_in, c_out, stride, norm):
     return nn.Sequential(BasicBlock(c_in, c_out, stride, norm), BasicBlock(c_out, c_out, 1, norm))
 
@@ -128,6 +137,7 @@ def resnet18(
     norm: str = "batch",  # as in `norm_layer`
     width: int = 64,  # channels of stem and layer1, ≥ 1; the others have 2, 4 and 8 times as many
     bn_momentum: float | None = None,  # a batch's share in running averages, > 0, ≤ 1; None: 0.1
+    init_gain: float = 1.0,  # factor of the convolutions' first weights, > 0; √6 as He et al.
 ) -> nn.Sequential:  # float [N, 3, H, W] -> logits float [N, num_classes]
     "ResNet-18 with a stem for small images: maps of 1, 1/2, 1/4 and 1/8 of the image's size."
     _check_net(num_classes, width)
@@ -139,7 +149,8 @@ def resnet18(
         layer1=_two_blocks(w, w, 1, norm), layer2=_two_blocks(w, 2 * w, 2, norm),
         layer3=_two_blocks(2 * w, 4 * w, 2, norm), layer4=_two_blocks(4 * w, 8 * w, 2, norm),
         head=head)
-    return net if bn_momentum is None else _with_momentum(net, bn_momentum)
+    if bn_momentum is not None: _with_momentum(net, bn_momentum)
+    return _times_gain(net, init_gain)
 
 # %% ../nbs/03_models.ipynb #a0ee770e
 def _conv_bn_relu(c_in, c_out, bias=False, pool=False):
@@ -190,14 +201,6 @@ def _max_head(channels, num_classes, kind, scale):
     scaled = [] if scale == 1 else [Scale(scale)]
     return nn.Sequential(nn.AdaptiveMaxPool2d(1), *(linear if kind == "linear" else conv), *scaled)
 
-@torch.no_grad()
-def _times_gain(net, gain):
-    "The same net, with the weights of its convolutions multiplied: all but the last part's."
-    for conv in net[:-1].modules():
-        if isinstance(conv, nn.Conv2d): conv.weight.mul_(gain)
-    return net
-
-
 def custom_resnet(
     num_classes: int = 10,  # logits per image, ≥ 1
     width: int = 64,  # channels of prep, ≥ 1; the layers have 2, 4 and 8 times as many
@@ -210,7 +213,6 @@ def custom_resnet(
     _check_net(num_classes, width), check_number("logit_scale", logit_scale, 0, open_low=True)
     check_choice("head", head, ("linear", "conv"))
     check_choice("conv_bias", conv_bias, (False, True))
-    check_number("init_gain", init_gain, 0, open_low=True)
     w, b = width, bool(conv_bias)
     net = _net(
         prep=nn.Sequential(*_conv_bn_relu(3, w, b)),
