@@ -254,7 +254,7 @@ RECIPES = {r.name: r for r in (*_ONE_CYCLE_RECIPES, *_PLATEAU_RECIPES, _QUICK_RE
 NORMS = ("batch", "layer", "group", "instance", "none")
 
 def _with_norm(norm):
-    "assignment10_layernorm with one normalisation, whose running averages, if any, are the usual."
+    "assignment10_layernorm with one normalisation; its averages and first weights are PyTorch's."
     base = RECIPES["assignment10_layernorm"]
     return dataclasses.replace(base, name=f"norms_{norm}", model_options=dict(norm=norm),
                                title=f"ResNet-18 with a plateau; normalisation: {norm}",
