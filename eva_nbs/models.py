@@ -643,7 +643,7 @@ def _field_row(name, output, wide, image, size):
     grown = wide.shape[2] - h  # on the larger canvas the map has so many rows more
     jump = (image.shape[2] - size[1]) / grown if grown else size[1] / h
     share = min(field[0], size[1]) * min(field[1], size[2]) / (size[1] * size[2])
-    jump = round(jump) if jump > 1 else jump  # below 1 where the map is larger than the image
+    jump = round(jump) if jump >= 1 else jump  # below 1 where the map is larger than the image
     return dict(layer=name, channels=output.shape[1], map=(h, w), jump=jump,
                 field=max(field), share=round(share, 3))
 
