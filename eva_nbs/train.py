@@ -256,7 +256,7 @@ class Progress(Callback):
 
     def __init__(
         self,
-        show: str = "auto",  # auto, bar (bar and lines, wherever), lines or off
+        show: str = "auto",  # auto, bar (and lines), lines or off; TQDM_DISABLE in the environment forbids bars
     ):
         self.show = check_choice("show", show, ["auto", "bar", "lines", "off"])
         self._bar, self._warned = None, False
@@ -757,7 +757,8 @@ def evaluate(
     loader: str | Iterable = "test",  # "test", "valid", "train" or any loader
     tta: str | None = None,  # test-time augmentation: None, "flip" or "flip+shift"
 ) -> dict:  # loss, accuracy in [0, 1], correct and n (numbers of images)
-    "Mean cross entropy and accuracy over a loader; over all processes, if they share it."
+    """Mean cross entropy and accuracy over a loader; over all processes, if they share it. Raises
+    `EvaError` for an unknown part, no images, or labels without a column of the logits."""
     loader = self._loader("test" if loader is None else loader)
     exact = torch.float32 if self.device.type == "mps" else torch.float64  # MPS has no float64
     total = torch.zeros(3, dtype=exact, device=self.device)
@@ -1454,7 +1455,8 @@ def check_weights(
 def state_dict(self: Learner) -> dict:  # plain values and tensors only
     """All that decides how training goes on. Take it between steps, in every process (where
     gradients are accumulated, not between the batches of a step: a half-made gradient is no part
-    of it). As everywhere in torch, its tensors are the live ones: clone what must not change."""
+    of it: an `EvaError`). As everywhere in torch, its tensors are the live ones: clone what must
+    not change."""
     if self._in_step and self._started is not None:
         raise refuse("state_dict", "a learner in the middle of a step", "one between two steps",
                      "Ask in after_batch, where a step is done.")
@@ -1548,7 +1550,9 @@ def load_state_dict(
     state: dict,  # what `state_dict` returned
 ) -> None:
     """Stand exactly where `state` was taken. The batches may have become smaller or larger, and
-    the processes more or fewer, as long as a step still takes the same images."""
+    the processes more or fewer, as long as a step still takes the same images. Raises `EvaError`
+    for the state of another run, before anything is changed; warns of another precision, loss or
+    callback."""
     _check_state(self, state)
     state = copy.deepcopy(state)  # training goes on in tensors of its own
     for name in ("epoch", "batch", "until", "seed"): setattr(self, name, state[name])

@@ -92,9 +92,9 @@ class Slide(Control):
     label: str = ""  # what stands beside it; "": its name
 
     def _check(self, name, value):
-        value = check_number(name, value, self.low, self.high)
-        whole = self.step == 1 and value == int(value)
-        return int(value) if whole else check_number(name, value, integer=self.step == 1)
+        whole = self.step == 1 and isinstance(value, float) and value.is_integer()
+        value = int(value) if whole else value
+        return check_number(name, value, self.low, self.high, integer=self.step == 1)
 
     def _widget(self, w):
         kind, form = (w.IntSlider, "d") if self.step == 1 else (w.FloatSlider, ".2f")
