@@ -256,7 +256,7 @@ class Progress(Callback):
 
     def __init__(
         self,
-        show: str = "auto",  # auto, bar (and lines), lines or off; TQDM_DISABLE in the environment forbids bars
+        show: str = "auto",  # auto, bar (and lines), lines or off; TQDM_DISABLE set: no bars
     ):
         self.show = check_choice("show", show, ["auto", "bar", "lines", "off"])
         self._bar, self._warned = None, False
