@@ -30,8 +30,8 @@ from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 from torch.utils.flop_counter import FlopCounterMode
 
-from .core import (COLORS, MISFITS, EvaError, check_built, check_choice, check_kind, check_number,
-                          new_axes, refuse, train_mode, unchanged, unwrap)
+from .core import (COLORS, MISFITS, EvaError, check_built, check_choice, check_kind,
+                          check_number, new_axes, refuse, train_mode, unchanged, unwrap)
 
 # %% ../nbs/03_models.ipynb #4075c9a7
 def _group_norm(channels):
